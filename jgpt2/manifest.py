@@ -1,0 +1,147 @@
+"""`manifest.json` beside every artefact: what it is, what it was made from, and proof of its files.
+
+A manifest is written last, so a folder without one is unfinished. Fingerprints bind artefacts: a
+token store names its dataset and tokenizer, a run names its token store, and a mismatch is refused.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jgpt2
+from jgpt2.errors import DamageError, InputError
+
+FILE_NAME = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Identity of one artefact folder."""
+
+    kind: str
+    """dataset, tokenizer, tokens, run or export."""
+    name: str
+    """What users call it; not part of the fingerprint."""
+    fingerprint: str
+    """SHA-256 over kind, identity, parents and the content of the files; 64 hex digits."""
+    parents: dict[str, str]
+    """Role -> fingerprint of each artefact that this one was made from."""
+    identity: dict[str, Any]
+    """Settings that decide the content."""
+    notes: dict[str, Any]
+    """Facts that do not decide the content: counts, licences, timings."""
+    files: dict[str, dict[str, Any]]
+    """Path inside the folder -> {num_bytes, sha256}."""
+    code_version: str
+    created: str
+    """UTC, ISO 8601."""
+
+
+def write(
+    folder: Path,
+    *,
+    kind: str,
+    name: str,
+    identity: Mapping[str, Any],
+    parents: Mapping[str, str],
+    files: Iterable[str] = (),
+    notes: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Hashes `files` (paths inside `folder`) and writes the manifest, the last file of all."""
+    entries = {file: _hash_file(folder / file) for file in sorted(files)}
+    content = {
+        "kind": kind,
+        "identity": dict(identity),
+        "parents": dict(parents),
+        "files": {file: entry["sha256"] for file, entry in entries.items()},
+    }
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    manifest = Manifest(
+        kind=kind,
+        name=name,
+        fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
+        parents=dict(parents),
+        identity=dict(identity),
+        notes=dict(notes or {}),
+        files=entries,
+        code_version=code_version(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    write_text(folder / FILE_NAME, json.dumps(vars(manifest), ensure_ascii=False, indent=2) + "\n")
+    return manifest
+
+
+def exists(folder: Path) -> bool:
+    """Whether the artefact in `folder` is finished."""
+    return (folder / FILE_NAME).is_file()
+
+
+def read(folder: Path, *, kind: str) -> Manifest:
+    """The manifest of a finished artefact of the given kind.
+
+    Raises InputError when there is none or it is of another kind, DamageError when unreadable.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise InputError(f"no finished {kind} at {folder}: it has no {FILE_NAME}; build it first.")
+    try:
+        manifest = Manifest(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DamageError(f"{path} cannot be read ({error}); restore it or build again.") from error
+    if manifest.kind != kind:
+        raise InputError(
+            f"{folder} holds a {manifest.kind}, not a {kind}; give the folder of a {kind}."
+        )
+    return manifest
+
+
+def verify(folder: Path, *, kind: str) -> Manifest:
+    """Reads the manifest and hashes every file again; DamageError names the first that differs."""
+    manifest = read(folder, kind=kind)
+    for file, entry in manifest.files.items():
+        path = folder / file
+        if not path.is_file():
+            raise DamageError(
+                f"{path} is missing, though {folder / FILE_NAME} lists it; restore it."
+            )
+        if _hash_file(path) != entry:
+            raise DamageError(
+                f"{path} does not match its SHA-256 in {folder / FILE_NAME}; "
+                "restore it or build again."
+            )
+    return manifest
+
+
+def code_version() -> str:
+    """The package version, with the commit where the package lies in a git checkout."""
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():
+        return jgpt2.__version__
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return jgpt2.__version__
+    return f"{jgpt2.__version__}+{commit}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole UTF-8 file or none: to a temporary name beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _hash_file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"num_bytes": path.stat().st_size, "sha256": digest}
