@@ -78,6 +78,13 @@ class Optimizer:
             value = getattr(self, name)
             _require(0 <= value < 1, f"optimizer.{name}={value} is outside [0, 1); 0.9 is usual.")
         _require(
+            self.epsilon > 0, f"optimizer.epsilon={self.epsilon} is not positive; 1e-8 is usual."
+        )
+        _require(
+            self.weight_decay >= 0,
+            f"optimizer.weight_decay={self.weight_decay} is negative; 0 turns decay off.",
+        )
+        _require(
             self.clip_norm is None or self.clip_norm > 0,
             f"optimizer.clip_norm={self.clip_norm} is not positive; use None to turn clipping off.",
         )
@@ -99,7 +106,9 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("warmup", "decay", "final_lr"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"schedule.{name}={value} is not a fraction in [0, 1].")
+            _require(
+                0 <= value <= 1, f"schedule.{name}={value} is not a fraction; choose in [0, 1]."
+            )
         _require(
             self.kind != "wsd" or self.warmup + self.decay <= 1,
             f"schedule.warmup={self.warmup} and schedule.decay={self.decay} overlap; "
@@ -117,8 +126,13 @@ class Batch:
     """Parts a step is computed in, one after another, to save memory; same result."""
 
     def __post_init__(self) -> None:
-        _require(self.sequences > 0, f"batch.sequences={self.sequences} is not positive.")
-        _require(self.accumulation > 0, f"batch.accumulation={self.accumulation} is not positive.")
+        _require(
+            self.sequences > 0, f"batch.sequences={self.sequences} is not positive; 32 is usual."
+        )
+        _require(
+            self.accumulation > 0,
+            f"batch.accumulation={self.accumulation} is not positive; 1 computes a step at once.",
+        )
         _require(
             self.sequences % self.accumulation == 0,
             f"batch.sequences={self.sequences} does not divide by "
@@ -147,7 +161,7 @@ class Budget:
             f"({', '.join(given) or 'none'}); set exactly one, and the others to None.",
         )
         ((name, value),) = given.items()
-        _require(value > 0, f"budget.{name}={value} is not positive.")
+        _require(value > 0, f"budget.{name}={value} is not positive; give what to train on.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +177,10 @@ class Mesh:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            _require(value is None or value > 0, f"mesh.{name}={value} is not positive.")
+            _require(
+                value is None or value > 0,
+                f"mesh.{name}={value} is not positive; 1 does not divide along {name}.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +194,12 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         _require(
-            self.every_steps > 0, f"evaluation.every_steps={self.every_steps} is not positive."
+            self.every_steps > 0,
+            f"evaluation.every_steps={self.every_steps} is not positive; choose 1 or more.",
+        )
+        _require(
+            self.max_bytes is None or self.max_bytes > 0,
+            f"evaluation.max_bytes={self.max_bytes} is not positive; None scores all.",
         )
 
 
@@ -192,9 +214,13 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         _require(
-            self.every_steps > 0, f"checkpoint.every_steps={self.every_steps} is not positive."
+            self.every_steps > 0,
+            f"checkpoint.every_steps={self.every_steps} is not positive; choose 1 or more.",
         )
-        _require(self.keep_last > 0, f"checkpoint.keep_last={self.keep_last} is not positive.")
+        _require(
+            self.keep_last > 0,
+            f"checkpoint.keep_last={self.keep_last} is not positive; 1 keeps the newest alone.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

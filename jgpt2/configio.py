@@ -12,20 +12,41 @@ import cattrs
 from jgpt2.config import Experiment
 from jgpt2.errors import InputError
 
+
+def _exact(value: Any, kind: type) -> Any:
+    """The value if it is of that type; an int may stand for a float.
+
+    cattrs would convert: 2.7 to the int 2, "false" to the bool True.
+    """
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise InputError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+for _kind in (bool, int, float, str):
+    _CONVERTER.register_structure_hook(_kind, _exact)
 
 
 def load(path: Path) -> Experiment:
     """The experiment that an author file (.py, its `config`) or a record (.json) holds.
 
-    Raises InputError when the file is missing, of another kind, or does not hold an Experiment.
+    Raises InputError when the file is missing, of another kind, not UTF-8, or does not hold an
+    Experiment whose values have the types of their fields.
     """
     if not path.is_file():
         raise InputError(
             f"no config at {path}; give a .py file from configs/ or a run's config.json."
         )
     if path.suffix == ".json":
-        return from_json(path.read_text("utf-8"))
+        try:
+            return from_json(path.read_text("utf-8"))
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"config {path} is not UTF-8 ({error}); restore it or start anew."
+            ) from error
     if path.suffix != ".py":
         raise InputError(f"config {path} ends in {path.suffix!r}; give a .py or a .json file.")
     config = runpy.run_path(str(path)).get("config")
@@ -34,7 +55,7 @@ def load(path: Path) -> Experiment:
             f"{path} defines config = {type(config).__name__}; it must define "
             "`config = Experiment(...)` from jgpt2.config."
         )
-    return config
+    return from_json(to_json(config))
 
 
 def to_json(config: Experiment) -> str:
@@ -45,14 +66,29 @@ def to_json(config: Experiment) -> str:
 def from_json(text: str) -> Experiment:
     """The experiment of a record made by `to_json`; unknown or missing fields are an InputError."""
     try:
-        return _CONVERTER.structure(json.loads(text), Experiment)
+        record = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"the config record is not JSON ({error}); restore it or start anew."
         ) from error
+    if not isinstance(record, dict):
+        raise InputError(
+            f"the config record is a JSON {type(record).__name__}, not an object of fields; "
+            "restore it or start anew."
+        )
+    try:
+        return _CONVERTER.structure(record, Experiment)
     except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error))
-        raise InputError(f"the config record does not fit this version: {problems}.") from error
+        problems = "; ".join(cattrs.transform_error(error, format_exception=_problem))
+        raise InputError(
+            f"the config record does not fit this version: {problems}; correct what is named."
+        ) from error
+
+
+def _problem(error: BaseException, kind: type | None) -> str:
+    if isinstance(error, InputError):
+        return str(error).removesuffix(".")
+    return cattrs.v.format_exception(error, kind)
 
 
 def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
@@ -72,6 +108,7 @@ def _diff(old: dict[str, Any], new: dict[str, Any], prefix: str) -> dict[str, tu
 
 
 def fingerprint(config: Experiment) -> str:
-    """SHA-256 of the canonical record, 64 hex digits."""
-    canonical = json.dumps(dataclasses.asdict(config), ensure_ascii=False, sort_keys=True)
+    """SHA-256 of the canonical record, 64 hex digits; equal experiments have equal ones."""
+    recorded = from_json(to_json(config))  # where 1 was written for the float 1.0, it is 1.0
+    canonical = json.dumps(dataclasses.asdict(recorded), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -54,17 +54,10 @@ def write(
 ) -> Manifest:
     """Hashes `files` (paths inside `folder`) and writes the manifest, the last file of all."""
     entries = {file: _hash_file(folder / file) for file in sorted(files)}
-    content = {
-        "kind": kind,
-        "identity": dict(identity),
-        "parents": dict(parents),
-        "files": {file: entry["sha256"] for file, entry in entries.items()},
-    }
-    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     manifest = Manifest(
         kind=kind,
         name=name,
-        fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
+        fingerprint=_fingerprint(kind, identity, parents, entries),
         parents=dict(parents),
         identity=dict(identity),
         notes=dict(notes or {}),
@@ -81,28 +74,36 @@ def exists(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file()
 
 
-def read(folder: Path, *, kind: str) -> Manifest:
-    """The manifest of a finished artefact of the given kind.
+def read(folder: Path, *, kind: str | None = None) -> Manifest:
+    """The manifest of a finished artefact, of the given kind (None: of any).
 
     Raises InputError when there is none or it is of another kind, DamageError when unreadable.
     """
     path = folder / FILE_NAME
     if not path.is_file():
-        raise InputError(f"no finished {kind} at {folder}: it has no {FILE_NAME}; build it first.")
+        raise InputError(
+            f"no finished {kind or 'artefact'} at {folder}: it has no {FILE_NAME}; build it first."
+        )
     try:
         manifest = Manifest(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
         raise DamageError(f"{path} cannot be read ({error}); restore it or build again.") from error
-    if manifest.kind != kind:
+    if kind is not None and manifest.kind != kind:
         raise InputError(
             f"{folder} holds a {manifest.kind}, not a {kind}; give the folder of a {kind}."
         )
     return manifest
 
 
-def verify(folder: Path, *, kind: str) -> Manifest:
+def verify(folder: Path, *, kind: str | None = None) -> Manifest:
     """Reads the manifest and hashes every file again; DamageError names the first that differs."""
     manifest = read(folder, kind=kind)
+    parts = (manifest.kind, manifest.identity, manifest.parents, manifest.files)
+    if _fingerprint(*parts) != manifest.fingerprint:
+        raise DamageError(
+            f"{folder / FILE_NAME} was changed after it was written: its fingerprint is not that "
+            "of its content; restore it or build again."
+        )
     for file, entry in manifest.files.items():
         path = folder / file
         if not path.is_file():
@@ -139,6 +140,22 @@ def write_text(path: Path, text: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _fingerprint(
+    kind: str,
+    identity: Mapping[str, Any],
+    parents: Mapping[str, str],
+    entries: Mapping[str, Mapping[str, Any]],
+) -> str:
+    content = {
+        "kind": kind,
+        "identity": dict(identity),
+        "parents": dict(parents),
+        "files": {file: entry["sha256"] for file, entry in entries.items()},
+    }
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _hash_file(path: Path) -> dict[str, Any]:

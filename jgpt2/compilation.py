@@ -1,0 +1,18 @@
+"""The persistent compilation cache: what was compiled once starts at once the next time."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def enable_cache() -> None:
+    """Keeps compiled programs under the user's cache folder, unless JAX was told another place.
+
+    `JAX_COMPILATION_CACHE_DIR` names another folder, and `JAX_ENABLE_COMPILATION_CACHE=false`
+    turns it off, as in any JAX program.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "jgpt2" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

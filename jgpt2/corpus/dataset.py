@@ -1,0 +1,176 @@
+"""The dataset: documents by split as a TFDS dataset in ArrayRecord, without TensorFlow.
+
+Written once by `jgpt2.corpus.build`, read by the tokenizer trainer, the token store and the
+evaluation. The files lie directly in the folder, so `tfds.builder_from_directory(folder)` reads it.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python import (
+    array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  # compiled, untyped
+)
+from tensorflow_datasets.core import dataset_info, example_serializer
+from tensorflow_datasets.core import splits as splits_lib
+
+from jgpt2 import manifest
+from jgpt2.corpus import records
+from jgpt2.errors import DamageError, InputError
+
+SPLITS = ("train", "validation", "test")
+_TEXTS = ("id", "url", "source", "license", "title", "text")
+SHARD_BYTES = 128 * 2**20
+"""Serialised documents in one file of a split, before compression."""
+
+
+def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> list[str]:
+    """Writes the documents of each split in the order given; the names of the files made.
+
+    The same documents give the same bytes, and one is in memory at a time. Neither holds for the
+    writers of TFDS: they serialise the fields of a record in an order that differs from process to
+    process, and its `GeneratorBasedBuilder` sorts in memory, above 1 GB in files that only
+    TensorFlow can write. Raises OSError when the disk is full.
+    """
+    identity = dataset_info.DatasetIdentity(
+        name="documents",
+        version=tfds.core.Version("1.0.0"),
+        data_dir=str(folder),
+        module_name=__name__,
+    )
+    texts = {name: tfds.features.Text() for name in _TEXTS}
+    features = tfds.features.FeaturesDict(texts | {"num_bytes": tfds.features.Scalar(np.int64)})
+    info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
+    info.set_file_format("array_record")
+    layout: Any = features.get_serialized_info()
+    serializer = example_serializer.ExampleSerializer(layout)
+    written: dict[str, tuple[list[int], int]] = {}
+    with _disk_errors(folder):
+        for split, documents in splits.items():
+            examples = (
+                serializer.get_tf_example(features.encode_example(vars(document)))
+                for document in documents
+            )
+            content = (example.SerializeToString(deterministic=True) for example in examples)
+            written[split] = _write_split(folder / f"{info.name}-{split}.array_record", content)
+    info.set_splits(_split_infos(folder, info.name, written))
+    info.write_to_directory(folder)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _write_split(path: Path, serialized: Iterator[bytes]) -> tuple[list[int], int]:
+    """Writes files `path`-00000 and so on; the documents in each, and the bytes in all."""
+    lengths: list[int] = []
+    total_bytes = 0
+    waiting = next(serialized, None)
+    while waiting is not None:
+        name = f"{path.name}-{len(lengths):05d}"
+        writer = array_record_module.ArrayRecordWriter(str(path.with_name(name)), "group_size:1")
+        length = num_bytes = 0
+        while waiting is not None and num_bytes < SHARD_BYTES:
+            writer.write(waiting)
+            length += 1
+            num_bytes += len(waiting)
+            waiting = next(serialized, None)
+        writer.close()
+        lengths.append(length)
+        total_bytes += num_bytes
+    return lengths, total_bytes
+
+
+def _split_infos(
+    folder: Path, name: str, written: Mapping[str, tuple[list[int], int]]
+) -> splits_lib.SplitDict:
+    place: Any = folder
+    return splits_lib.SplitDict(
+        [
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=lengths,
+                num_bytes=num_bytes,
+                filename_template=tfds.core.ShardedFileTemplate(
+                    dataset_name=name,
+                    data_dir=place,
+                    split=split,
+                    filetype_suffix="array_record",
+                    template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}",
+                ),
+            )
+            for split, (lengths, num_bytes) in written.items()
+        ]
+    )
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turns the RuntimeError of ArrayRecord's writer into the OSError that its message quotes."""
+    try:
+        yield
+    except RuntimeError as error:
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code), str(folder)) from error
+        raise
+
+
+class Split(Sequence[records.Document]):
+    """The documents of one split, read from disk when asked for; can be pickled."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder = folder
+        self.split = split
+        builder: Any = tfds.builder_from_directory(folder)
+        self._source = builder.as_data_source(split)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> records.Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[records.Document]: ...
+    def __getitem__(
+        self, index: SupportsIndex | slice
+    ) -> records.Document | list[records.Document]:
+        """One document, or the list of a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = index.__index__()
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"document {i} of {len(self)}")
+        stored = self._source[i % len(self)]
+        texts = {name: stored[name].decode() for name in _TEXTS}
+        return records.Document(**texts, num_bytes=int(stored["num_bytes"]))
+
+    def __iter__(self) -> Iterator[records.Document]:
+        return (self[i] for i in range(len(self)))
+
+    def __reduce__(self) -> tuple[type["Split"], tuple[Path, str]]:
+        return Split, (self.folder, self.split)
+
+
+def open_split(folder: Path, split: str) -> Split:
+    """The documents of a split of a finished dataset.
+
+    Raises InputError when there is no dataset or no such split, DamageError when a file is missing
+    or has another size than the manifest says.
+    """
+    known = manifest.read(folder, kind="dataset")
+    if split not in known.notes["splits"]:
+        raise InputError(
+            f"dataset {known.name} at {folder} has no split {split!r}; "
+            f"choose one of {', '.join(known.notes['splits'])}."
+        )
+    for file, entry in known.files.items():
+        path = folder / file
+        if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
+            raise DamageError(
+                f"{path} is missing or not of its {entry['num_bytes']} bytes; "
+                "restore it or build the dataset again."
+            )
+    return Split(folder, split)

@@ -1,0 +1,283 @@
+"""Bits per byte, the one metric: the bits a model needs for a document over the bytes of its text.
+
+Numerator: the sum of -log2 p(token) over the document's tokens and its EOT, each scored once, with
+EOT before the document as conditioning. Denominator: UTF-8 bytes of the text itself, never counted
+from tokens, so that vocabularies compare. Everything is added up in float64 on the host, and a
+ratio is taken last. Between `jgpt2.evaluate.windows` (which rows) and `suite` (the record).
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int, Int32
+
+from jgpt2 import config
+from jgpt2.errors import DamageError, InputError
+from jgpt2.evaluate import windows
+from jgpt2.model import gpt2, loss
+from jgpt2.tokenizer import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorable:
+    """One document, ready to be scored by models that share a tokenizer."""
+
+    id: str
+    source: str
+    ids: Int[np.ndarray, " tokens"]
+    """The text's tokens, without EOT."""
+    num_bytes: int
+    """UTF-8 bytes of the text."""
+    num_chars: int
+    """Code points of the text."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentScore:
+    """What one document costs."""
+
+    id: str
+    source: str
+    bits: float
+    """Sum of -log2 p over the tokens and the EOT."""
+    eot_bits: float
+    """The EOT's part of `bits`."""
+    num_bytes: int
+    num_chars: int
+    num_tokens: int
+    """Tokens of the text, without EOT."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Total:
+    """Sums over a set of documents; its ratios are ratios of sums."""
+
+    num_documents: int
+    bits: float
+    eot_bits: float
+    num_bytes: int
+    num_chars: int
+    num_tokens: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits of tokens and EOTs over bytes of text."""
+        return self.bits / self.num_bytes
+
+    @property
+    def bits_per_byte_without_eot(self) -> float:
+        """The same without the bits spent on saying where documents end."""
+        return (self.bits - self.eot_bits) / self.num_bytes
+
+    @property
+    def bits_per_char(self) -> float:
+        """Bits of tokens and EOTs over code points of text."""
+        return self.bits / self.num_chars
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes of text over its tokens."""
+        return self.num_bytes / self.num_tokens
+
+    def record(self) -> dict[str, Any]:
+        """The sums and their ratios."""
+        ratios = ("bits_per_byte", "bits_per_byte_without_eot", "bits_per_char", "bytes_per_token")
+        return {**vars(self), **{name: getattr(self, name) for name in ratios}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The result of an evaluation."""
+
+    overall: Total
+    by_source: dict[str, Total]
+    """Sorted by the source's name."""
+
+
+def prepare(texts: Iterable[tuple[str, str, str]], tokenizer: base.Tokenizer) -> list[Scorable]:
+    """Encodes (id, source, text) documents; InputError when there are none."""
+    documents = list(texts)
+    if not documents:
+        raise InputError(
+            "no documents to evaluate; give a split or files that hold at least one document."
+        )
+    encoded = tokenizer.encode_batch([text for _, _, text in documents])
+    return [
+        Scorable(id, source, ids, len(text.encode()), len(text))
+        for (id, source, text), ids in zip(documents, encoded, strict=True)
+    ]
+
+
+def score(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    documents: Sequence[Scorable],
+    *,
+    model: config.Model,
+    eot: int,
+    stride: int | None = None,
+    rows: int = 8,
+    sharding: jax.sharding.NamedSharding | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> list[DocumentScore]:
+    """Scores every document alone, in the given order.
+
+    `stride` is that of the sliding window over documents longer than the context (default: half of
+    the context). A batch holds `rows` rows of the context's length, or proportionally more shorter
+    ones; the model is compiled once for each of three lengths in the life of the process, however
+    often this is called. `sharding` places the rows [B, T] (default: the default device) and must
+    fit the params' mesh; every process gets every score. `report(done, all)` counts windows.
+
+    Raises InputError for a wrong stride or number of rows, DamageError when bits are not finite.
+    """
+    assert documents, "prepare refuses to give none"
+    stride = windows.check_stride(model.context, stride)
+    _check_rows(rows, sharding)
+    num_targets = np.asarray([len(document.ids) + 1 for document in documents])
+    planned = windows.plan(num_targets, context=model.context, stride=stride)
+    bits, last_bits = np.zeros(len(planned.start)), np.zeros(len(planned.start))
+    batches = _rows(documents, planned, eot=eot, context=model.context, rows=rows)
+    done = 0
+    for members, nll_BT in _nlls(graphdef, params, batches, sharding):
+        bits[members], last_bits[members] = _window_bits(planned, members, nll_BT)
+        done += len(members)
+        if report:
+            report(done, len(bits))
+    totals = np.bincount(planned.document, weights=bits)
+    _check_finite(totals, documents)
+    eot_bits = last_bits[planned.is_last]
+    return [
+        DocumentScore(
+            id=document.id,
+            source=document.source,
+            bits=float(totals[i]),
+            eot_bits=float(eot_bits[i]),
+            num_bytes=document.num_bytes,
+            num_chars=document.num_chars,
+            num_tokens=len(document.ids),
+        )
+        for i, document in enumerate(documents)
+    ]
+
+
+def summary(scores: Sequence[DocumentScore]) -> Summary:
+    """Adds up the scores, overall and by source; InputError when they hold no text."""
+    overall = _total(scores)
+    if overall.num_bytes == 0:
+        raise InputError(
+            f"{len(scores)} documents hold no text to evaluate; give at least one that is not "
+            "empty."
+        )
+    by_source: dict[str, list[DocumentScore]] = {}
+    for row in scores:
+        by_source.setdefault(row.source, []).append(row)
+    return Summary(overall, {source: _total(by_source[source]) for source in sorted(by_source)})
+
+
+def _total(scores: Sequence[DocumentScore]) -> Total:
+    return Total(
+        num_documents=len(scores),
+        bits=math.fsum(row.bits for row in scores),
+        eot_bits=math.fsum(row.eot_bits for row in scores),
+        num_bytes=sum(row.num_bytes for row in scores),
+        num_chars=sum(row.num_chars for row in scores),
+        num_tokens=sum(row.num_tokens for row in scores),
+    )
+
+
+def _rows(
+    documents: Sequence[Scorable], planned: windows.Windows, *, eot: int, context: int, rows: int
+) -> Iterator[tuple[Int[np.ndarray, " R"], Int32[np.ndarray, "B T1"]]]:
+    """Batches: indices of their windows, and rows of inputs and targets padded with EOT."""
+    pieces = [piece for document in documents for piece in ([eot], document.ids, [eot])]
+    stream = np.concatenate(pieces).astype(np.int32)
+    row_lengths = np.asarray([len(document.ids) + 2 for document in documents])
+    begin = (np.cumsum(row_lengths) - row_lengths)[planned.document] + planned.start
+    for width, members in windows.batches(planned, context=context, rows=rows):
+        num_rows = windows.batch_rows(width, context=context, rows=rows)
+        rows_BT1 = np.full((num_rows, width + 1), eot, np.int32)
+        for row_T1, window in zip(rows_BT1, members, strict=False):
+            length = planned.length[window] + 1
+            row_T1[:length] = stream[begin[window] : begin[window] + length]
+        yield members, rows_BT1
+
+
+def _window_bits(
+    planned: windows.Windows, members: Int[np.ndarray, " R"], nll_BT: Float[np.ndarray, "B T"]
+) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
+    """Of each window: the bits of the targets that it scores, and those of its last target."""
+    bits_RT = nll_BT[: len(members)].astype(np.float64) / math.log(2)
+    targets_T = np.arange(bits_RT.shape[1])[None]
+    first_R1, length_R1 = planned.first[members][:, None], planned.length[members][:, None]
+    is_scored_RT = (first_R1 <= targets_T) & (targets_T < length_R1)
+    last_R = np.take_along_axis(bits_RT, length_R1 - 1, axis=1)[:, 0]
+    return np.where(is_scored_RT, bits_RT, 0).sum(axis=1), last_R
+
+
+def _nlls(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    batches: Iterable[tuple[Int[np.ndarray, " R"], Int32[np.ndarray, "B T1"]]],
+    sharding: jax.sharding.NamedSharding | None,
+) -> Iterator[tuple[Int[np.ndarray, " R"], Float[np.ndarray, "B T"]]]:
+    """Runs one batch ahead: the device works on the next while the host adds up the last."""
+    waiting = None
+    for members, rows_BT1 in batches:
+        nll_BT = _next_token_nll(graphdef, sharding, params, _place(rows_BT1, sharding))
+        if waiting:
+            yield waiting[0], jax.device_get(waiting[1])
+        waiting = members, nll_BT
+    if waiting:
+        yield waiting[0], jax.device_get(waiting[1])
+
+
+def _place(
+    rows_BT1: Int32[np.ndarray, "B T1"], sharding: jax.sharding.NamedSharding | None
+) -> Int32[Array, "B T1"]:
+    if sharding is None:
+        return jax.device_put(rows_BT1)
+    return jax.make_array_from_callback(rows_BT1.shape, sharding, lambda part: rows_BT1[part])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _next_token_nll(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    sharding: jax.sharding.NamedSharding | None,
+    params: gpt2.Params,
+    rows_BT1: Int32[Array, "B T1"],
+) -> Float32[Array, "B T"]:
+    nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1)
+    if sharding is None:
+        return nll_BT
+    # Every process reads all rows: they are small, and sums then need no further exchange.
+    everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return jax.lax.with_sharding_constraint(nll_BT, everywhere)
+
+
+def _check_rows(rows: int, sharding: jax.sharding.NamedSharding | None) -> None:
+    if rows < 1:
+        raise InputError(f"rows={rows} is not a batch; choose 1 or more.")
+    if sharding is None:
+        return
+    parts = sharding.mesh.size // sharding.shard_shape((sharding.mesh.size,))[0]
+    if rows % parts:
+        raise InputError(
+            f"rows={rows} does not divide over the {parts} devices that share a batch; "
+            f"choose a multiple of {parts}."
+        )
+
+
+def _check_finite(totals: Float[np.ndarray, " documents"], documents: Sequence[Scorable]) -> None:
+    wrong = np.flatnonzero(~np.isfinite(totals))
+    if len(wrong):
+        raise DamageError(
+            f"the model gives {totals[wrong[0]]} bits for document {documents[wrong[0]].id!r} "
+            f"({len(wrong)} of {len(documents)} are not finite): its weights are damaged or its "
+            "training diverged; use an earlier checkpoint."
+        )

@@ -1,0 +1,339 @@
+"""Continues prompts with a KV cache: the compiled loop between a model and `jgpt2.generate.stream`.
+
+Every row starts with EOT, as each document does in training and evaluation, and has its own random
+stream, so its text does not depend on its neighbours in the batch. The loop runs in chunks: the
+text can be shown while it grows, and a batch ends when its last row does.
+Dims: B rows, T prompt places, C tokens of a chunk, V vocabulary.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Int, Int32, Key, UInt32
+
+from jgpt2 import config
+from jgpt2.errors import InputError
+from jgpt2.generate import sampling
+from jgpt2.model import cache as kv_cache
+from jgpt2.model import gpt2
+from jgpt2.model import sharding as model_sharding
+
+Finish = Literal["eot", "length", "context"]
+"""Why a row ended: the model said so, max_tokens were drawn, or the context is full."""
+
+CHUNK = 16
+"""Tokens drawn per row between two looks at the host."""
+
+
+class Row(NamedTuple):
+    """One continuation, or the latest part of it."""
+
+    ids: Int[np.ndarray, " tokens"]
+    """Drawn tokens, without prompt and EOT."""
+    finish: Finish | None
+    """Why the row ended; None while it goes on."""
+
+
+class _State(NamedTuple):
+    """What the loop carries."""
+
+    cache: kv_cache.KVCache
+    last: Int32[Array, " B"]
+    """Each row's newest token, not yet read by the model."""
+    num_drawn: Int32[Array, ""]
+    """Tokens drawn in the rows that go on."""
+    is_done: Bool[Array, " B"]
+    rng: Key[Array, " B"]
+
+
+class _Limits(NamedTuple):
+    """Lengths as device values: other lengths need no other program."""
+
+    min_tokens: Int32[Array, ""]
+    room: Int32[Array, " B"]
+
+
+def generate(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    model: config.Model,
+    prompts: Sequence[Int[np.ndarray, " tokens"]],
+    *,
+    eot: int,
+    sampler: sampling.Sampler,
+    seed: int,
+    first_index: int = 0,
+    min_tokens: int = 0,
+    max_tokens: int | None = None,
+    sharding: NamedSharding | None = None,
+) -> list[Row]:
+    """The finished continuation of every prompt; arguments and errors as for `stream`."""
+    chunks = stream(
+        graphdef,
+        params,
+        model,
+        prompts,
+        eot=eot,
+        sampler=sampler,
+        seed=seed,
+        first_index=first_index,
+        min_tokens=min_tokens,
+        max_tokens=max_tokens,
+        sharding=sharding,
+    )
+    return [
+        Row(np.concatenate([part.ids for part in parts]), parts[-1].finish)
+        for parts in zip(*chunks, strict=True)
+    ]
+
+
+def stream(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    model: config.Model,
+    prompts: Sequence[Int[np.ndarray, " tokens"]],
+    *,
+    eot: int,
+    sampler: sampling.Sampler,
+    seed: int,
+    first_index: int = 0,
+    min_tokens: int = 0,
+    max_tokens: int | None = None,
+    sharding: NamedSharding | None = None,
+) -> Iterator[list[Row]]:
+    """Continues every prompt (ids without EOT; may be empty), up to CHUNK more tokens at a time.
+
+    Yields one `Row` per prompt with the ids drawn since the last time. A row ends at EOT, which
+    cannot come before `min_tokens`; at `max_tokens`; or when the context is full: a prompt of P
+    tokens leaves room for context - P. Row i draws from the stream (seed, first_index + i) alone,
+    so that an index gives the same text in any batch. `sharding` places the rows (default: the
+    default device); it must fit the params' mesh, and its first axis splits the batch.
+
+    Raises InputError, before any computation, when there is no prompt, when one does not fit the
+    context, when they do not divide over the devices of `sharding`, when the lengths contradict
+    each other, or when seed or index are out of range.
+    """
+    _check_prompts(prompts, model.context, sharding)
+    _check_settings(seed, first_index, min_tokens, max_tokens)
+    rooms = [model.context - len(prompt) for prompt in prompts]
+    if max_tokens is not None:
+        rooms = [min(room, max_tokens) for room in rooms]
+    rows = [np.concatenate([[eot], prompt]).astype(np.int32) for prompt in prompts]
+    everywhere = _everywhere(sharding)
+
+    def draw() -> Iterator[Int32[np.ndarray, "B C"]]:
+        streams = _place(np.asarray([seed, first_index], np.uint32), everywhere)
+        state = _start(graphdef, params, model, rows, rooms, streams, sharding)
+        limits = _Limits(
+            min_tokens=_place(np.asarray(min_tokens, np.int32), everywhere),
+            room=_place(np.asarray(rooms, np.int32), sharding),
+        )
+        while True:
+            state, ids_BC = _advance(graphdef, sampler, eot, sharding, params, state, limits)
+            yield jax.device_get(ids_BC)
+
+    return _cut(draw(), rooms, eot=eot, max_tokens=max_tokens)
+
+
+def _start(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    model: config.Model,
+    rows: Sequence[Int32[np.ndarray, " tokens"]],
+    rooms: Sequence[int],
+    streams: UInt32[Array, " 2"],
+    sharding: NamedSharding | None,
+) -> _State:
+    """The state after reading all of each row but its last token, which the loop reads first."""
+    read = [len(row) - 1 for row in rows]
+    longest = max(length + room for length, room in zip(read, rooms, strict=True))
+    ids_BT = np.zeros((len(rows), _bucket(max(read), model.context)), np.int32)
+    for ids_T, row in zip(ids_BT, rows, strict=True):
+        ids_T[: len(row) - 1] = row[:-1]
+    return _prefill(
+        graphdef,
+        _bucket(longest, model.context),
+        sharding,
+        params,
+        _place(ids_BT, sharding),
+        _place(np.asarray(read, np.int32), sharding),
+        _place(np.asarray([row[-1] for row in rows], np.int32), sharding),
+        streams,
+    )
+
+
+def _cut(
+    chunks: Iterator[Int32[np.ndarray, "B C"]],
+    rooms: Sequence[int],
+    *,
+    eot: int,
+    max_tokens: int | None,
+) -> Iterator[list[Row]]:
+    """Rows as they are, from rows that go on with EOT to the length of the longest."""
+    finish: list[Finish | None] = [None] * len(rooms)
+    num_drawn = 0
+    while not all(finish):
+        parts = []
+        for i, ids_C in enumerate(next(chunks)):
+            part = ids_C[: 0 if finish[i] else rooms[i] - num_drawn]
+            ends = np.flatnonzero(part == eot)
+            if len(ends):
+                part, finish[i] = part[: ends[0]], "eot"
+            elif not finish[i] and num_drawn + len(part) == rooms[i]:
+                finish[i] = "length" if rooms[i] == max_tokens else "context"
+            parts.append(Row(part, finish[i]))
+        num_drawn += CHUNK
+        yield parts
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _prefill(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    num_places: int,
+    sharding: NamedSharding | None,
+    params: gpt2.Params,
+    ids_BT: Int32[Array, "B T"],
+    length_B: Int32[Array, " B"],
+    last_B: Int32[Array, " B"],
+    streams: UInt32[Array, " 2"],
+) -> _State:
+    """Reads prompts padded on the right, of which `length_B` tokens count, into a fresh cache."""
+    module = nnx.merge(graphdef, params)
+    held = kv_cache.empty(module.model, len(ids_BT), num_places)
+    _, held = module(ids_BT, cache=held)
+    seed, first_index = streams
+    indices_B = first_index + jnp.arange(len(ids_BT), dtype=jnp.uint32)
+    state = _State(
+        cache=kv_cache.with_length(held, length_B),
+        last=last_B,
+        num_drawn=jnp.zeros((), jnp.int32),
+        is_done=jnp.zeros(len(ids_BT), bool),
+        rng=jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(indices_B),
+    )
+    return _hold(state, sharding)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=5)
+def _advance(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    sampler: sampling.Sampler,
+    eot: int,
+    sharding: NamedSharding | None,
+    params: gpt2.Params,
+    state: _State,
+    limits: _Limits,
+) -> tuple[_State, Int32[Array, "B C"]]:
+    """Draws up to CHUNK tokens per row, fewer when all rows are done; the rest is EOT."""
+    module = nnx.merge(graphdef, params)
+
+    def goes_on(carry: tuple[Array, _State, Array]) -> Array:
+        i, state, _ = carry
+        return (i < CHUNK) & ~jnp.all(state.is_done)
+
+    def draw(carry: tuple[Array, _State, Array]) -> tuple[Array, _State, Array]:
+        i, state, ids_BC = carry
+        x_B1D, held = module(state.last[:, None], cache=state.cache)
+        logits_BV = module.logits(x_B1D)[:, 0, : module.vocab_size]
+        is_early_eot_V = (jnp.arange(module.vocab_size) == eot) & (
+            state.num_drawn < limits.min_tokens
+        )
+        logits_BV = jnp.where(is_early_eot_V[None], -jnp.inf, logits_BV)
+        rng_B = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.rng, state.num_drawn)
+        ids_B = sampling.sample(logits_BV, rng_B, sampler).astype(jnp.int32)
+        ids_B = jnp.where(state.is_done, eot, ids_B)
+        num_drawn = state.num_drawn + 1
+        is_done_B = state.is_done | (ids_B == eot) | (num_drawn >= limits.room)
+        # A row that is done stays at its length: it must not grow past its places.
+        length_B = jnp.where(state.is_done, state.cache.length, held.length)
+        held = kv_cache.with_length(held, length_B)
+        state = _State(held, ids_B, num_drawn, is_done_B, state.rng)
+        return i + 1, state, ids_BC.at[:, i].set(ids_B)
+
+    ids_BC = jnp.full((len(state.last), CHUNK), eot, jnp.int32)
+    _, state, ids_BC = jax.lax.while_loop(goes_on, draw, (jnp.zeros((), jnp.int32), state, ids_BC))
+    if sharding is not None:
+        # Every process reads all rows, so that all agree on when to stop.
+        ids_BC = jax.lax.with_sharding_constraint(ids_BC, _everywhere(sharding))
+    return _hold(state, sharding), ids_BC
+
+
+def _hold(state: _State, sharding: NamedSharding | None) -> _State:
+    """The state in the one place that prefill and loop agree on: rows as given, heads apart.
+
+    Left to the compiler, the two would differ, and the loop would be compiled once for each.
+    """
+    if sharding is None:
+        return state
+    rows = sharding.spec[0] if sharding.spec else None
+    heads = model_sharding.LOGICAL_TO_MESH["heads"]
+    by_head = NamedSharding(sharding.mesh, PartitionSpec(rows, None, heads))
+    everywhere = _everywhere(sharding)
+
+    def place(leaf: Array) -> Array:
+        where = {0: everywhere, 1: sharding, 4: by_head}[leaf.ndim]
+        return jax.lax.with_sharding_constraint(leaf, where)
+
+    return jax.tree.map(place, state)
+
+
+def _bucket(length: int, context: int) -> int:
+    """The next power of two from CHUNK on, at most the context: few lengths are compiled."""
+    return min(context, max(CHUNK, 1 << (length - 1).bit_length() if length else 0))
+
+
+def _everywhere(
+    sharding: NamedSharding | None,
+) -> NamedSharding | None:
+    if sharding is None:
+        return None
+    return NamedSharding(sharding.mesh, PartitionSpec())
+
+
+def _place(values: np.ndarray, sharding: NamedSharding | None) -> jax.Array:
+    if sharding is None:
+        return jax.device_put(values)
+    return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])
+
+
+def _check_prompts(
+    prompts: Sequence[Int[np.ndarray, " tokens"]],
+    context: int,
+    sharding: NamedSharding | None,
+) -> None:
+    if not prompts:
+        raise InputError("no prompt to continue; give at least one, which may be empty.")
+    for prompt in prompts:
+        if len(prompt) >= context:
+            raise InputError(
+                f"the prompt has {len(prompt)} tokens, but the context of {context} holds "
+                f"{context - 1} after its end-of-text token; shorten the prompt."
+            )
+    if sharding is None:
+        return
+    parts = sharding.mesh.size // sharding.shard_shape((sharding.mesh.size,))[0]
+    if len(prompts) % parts:
+        raise InputError(
+            f"{len(prompts)} prompts do not divide over the {parts} devices that share a batch; "
+            f"give a multiple of {parts}, or place every row on every device."
+        )
+
+
+def _check_settings(seed: int, first_index: int, min_tokens: int, max_tokens: int | None) -> None:
+    for name, value in (("seed", seed), ("first_index", first_index)):
+        if not 0 <= value < 2**32:
+            raise InputError(f"{name}={value} is out of range; choose 0 to {2**32 - 1}.")
+    if max_tokens is not None and max_tokens < 1:
+        raise InputError(f"max_tokens={max_tokens} asks for no text; choose 1 or more.")
+    if min_tokens < 0:
+        raise InputError(f"min_tokens={min_tokens} is negative; choose 0 or more.")
+    if max_tokens is not None and min_tokens > max_tokens:
+        raise InputError(
+            f"min_tokens={min_tokens} is above max_tokens={max_tokens}; lower it, or raise "
+            "max_tokens."
+        )

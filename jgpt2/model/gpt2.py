@@ -1,0 +1,200 @@
+"""GPT-2 (Radford et al. 2019) as Flax NNX modules: token ids in, hidden states and logits out.
+
+`create` gives the static part and the parameters; everything after that is `jax.jit` over the
+parameters, with `nnx.merge(graphdef, params)` inside. Parameters are float32, activations
+`compute_dtype`; LayerNorm statistics, softmax and logits are float32. Dims: B batch, T positions,
+D model width, H heads, K head width, F MLP width, V padded vocabulary, N layers, M = B·T rows.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, overload
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from jgpt2 import config
+from jgpt2.errors import InputError
+from jgpt2.model import attention, block, sharding
+from jgpt2.model import cache as kv_cache
+
+Params = dict[str, Any]
+"""Nested plain dict of float32 arrays; `blocks` is keyed by layer number, or stacked (N first)."""
+
+VOCAB_MULTIPLE = 128
+"""The token table is padded to this: the width of a TPU's matrix unit, and of any tensor mesh."""
+
+POSITION_STD = 0.01  # Radford et al.'s code, src/model.py `wpe` (transformers takes 0.02)
+PADDING_LOGIT = -1e30
+"""Logit of the padding: probability exactly 0 in float32, and never NaN."""
+
+
+class GPT2(nnx.Module):
+    """The whole model; call it for hidden states, then `logits` for predictions."""
+
+    def __init__(self, model: config.Model, vocab_size: int, seed: int):
+        token_key, position_key, layers_key = jax.random.split(jax.random.key(seed), 3)
+        self.model = model
+        self.vocab_size = vocab_size
+        tokens = block.WEIGHT_STD * jax.random.normal(token_key, (vocab_size, model.embed_dim))
+        padding = padded_vocab(vocab_size) - vocab_size
+        self.tokens = nnx.Param(jnp.pad(tokens, ((0, padding), (0, 0))))
+        self.positions = nnx.Param(
+            POSITION_STD * jax.random.normal(position_key, (model.context, model.embed_dim))
+        )
+        layer_keys = [jax.random.fold_in(layers_key, layer) for layer in range(model.layers)]
+        if model.scan_layers:
+            self.blocks = nnx.vmap(lambda key: block.Block(key, model))(jnp.stack(layer_keys))
+        else:
+            self.blocks = nnx.List([block.Block(key, model) for key in layer_keys])
+        self.norm = block.LayerNorm(model.embed_dim)
+
+    @overload
+    def __call__(
+        self,
+        ids_BT: Int[Array, "B T"],
+        *,
+        positions_BT: Int[Array, "#B T"] | None = None,
+        cache: None = None,
+        dropout_rng: Key[Array, ""] | None = None,
+    ) -> Float[Array, "B T D"]: ...
+
+    @overload
+    def __call__(
+        self, ids_BT: Int[Array, "B T"], *, cache: kv_cache.KVCache
+    ) -> tuple[Float[Array, "B T D"], kv_cache.KVCache]: ...
+
+    def __call__(
+        self,
+        ids_BT: Int[Array, "B T"],
+        *,
+        positions_BT: Int[Array, "#B T"] | None = None,
+        cache: kv_cache.KVCache | None = None,
+        dropout_rng: Key[Array, ""] | None = None,
+    ) -> Float[Array, "B T D"] | tuple[Float[Array, "B T D"], kv_cache.KVCache]:
+        """Hidden states after the last LayerNorm, and with `cache` the cache after these tokens.
+
+        With `cache`, the T tokens continue each row at its own `length`. `dropout_rng` turns
+        dropout on. Raises InputError when T does not fit.
+        """
+        num_positions = ids_BT.shape[1]
+        self._require_fit(num_positions, cache)
+        if positions_BT is None:
+            positions_BT = jnp.arange(num_positions)[None]
+        if cache is not None:
+            positions_BT = positions_BT + cache.length[:, None]
+        embed_rng, layers_rng = (
+            (None,) * 2 if dropout_rng is None else jax.random.split(dropout_rng)
+        )
+        x_BTD = self._embed(ids_BT, positions_BT, embed_rng)
+        if cache is None:
+            return self._norm(self._apply_blocks(x_BTD, positions_BT, layers_rng))
+        held = []
+        for layer in range(self.model.layers):
+            x_BTD, pair = self.layer(layer)(
+                x_BTD, positions_BT, (cache.keys[layer], cache.values[layer])
+            )
+            held.append(pair)
+        keys, values = zip(*held, strict=True)
+        return self._norm(x_BTD), kv_cache.KVCache(keys, values, cache.length + num_positions)
+
+    def _require_fit(self, num_positions: int, cache: kv_cache.KVCache | None) -> None:
+        places = self.model.context if cache is None else cache.places
+        if num_positions > places:
+            raise InputError(
+                f"rows of {num_positions} tokens do not fit a "
+                f"{'context' if cache is None else 'cache'} of {places}; cut them, or choose a "
+                "model with a longer context."
+            )
+
+    def layer(self, layer: int) -> block.Block:
+        """One block by its number, in either layout of the parameters."""
+        if isinstance(self.blocks, nnx.List):
+            return self.blocks[layer]
+        graphdef, stacked = nnx.split(self.blocks)
+        return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[layer], stacked))
+
+    def logits(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+        """Float32 scores of the next token over the padded vocabulary, the padding masked out."""
+        tokens_VD = self.tokens[...].astype(x_BTD.dtype)
+        x_MD = x_BTD.reshape(-1, x_BTD.shape[-1])
+        logits_MV = jnp.einsum("MD,VD->MV", x_MD, tokens_VD, preferred_element_type=jnp.float32)
+        if self.vocab_size < tokens_VD.shape[0]:
+            is_real_V = jnp.arange(tokens_VD.shape[0]) < self.vocab_size
+            logits_MV = jnp.where(is_real_V[None], logits_MV, PADDING_LOGIT)
+        return logits_MV.reshape(*x_BTD.shape[:2], -1)
+
+    def _embed(self, ids_BT: Array, positions_BT: Array, rng: Array | None) -> Array:
+        x_BTD = self.tokens[...][ids_BT] + self.positions[...][positions_BT]
+        x_BTD = sharding.constrain(x_BTD, ("batch", None, None))
+        return attention.drop(x_BTD.astype(self.model.compute_dtype), self.model.dropout, rng)
+
+    def _norm(self, x_BTD: Array) -> Array:
+        return self.norm(x_BTD.reshape(-1, x_BTD.shape[-1])).reshape(x_BTD.shape)
+
+    def _apply_blocks(self, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
+        if isinstance(self.blocks, block.Block):
+            graphdef, stacked = nnx.split(self.blocks)
+            apply = _rematerialised(graphdef, self.model)
+
+            def body(x_BTD: Array, layer: tuple[Array, Any]) -> tuple[Array, None]:
+                return apply(layer[1], x_BTD, positions_BT, _layer_rng(rng, layer[0])), None
+
+            return jax.lax.scan(body, x_BTD, (jnp.arange(self.model.layers), stacked))[0]
+        for layer in range(self.model.layers):
+            graphdef, params = nnx.split(self.layer(layer))
+            apply = _rematerialised(graphdef, self.model)
+            x_BTD = apply(params, x_BTD, positions_BT, _layer_rng(rng, layer))
+        return x_BTD
+
+
+def create(model: config.Model, vocab_size: int, seed: int) -> tuple[nnx.GraphDef[GPT2], Params]:
+    """The static part and freshly drawn parameters of a GPT-2; the same for the same arguments.
+
+    The numbers depend neither on `scan_layers` nor on the padding of the vocabulary. To draw them
+    where they will live: `jax.jit(lambda: create(...)[1], out_shardings=...)()`.
+    """
+    graphdef, state = nnx.split(GPT2(model, vocab_size, seed), nnx.Param)
+    return graphdef, nnx.to_pure_dict(state)
+
+
+def abstract(model: config.Model, vocab_size: int) -> tuple[nnx.GraphDef[GPT2], Params]:
+    """What `create` gives with shapes and types in place of arrays; costs nothing at any size."""
+    module = nnx.eval_shape(lambda: GPT2(model, vocab_size, seed=0))
+    graphdef, state = nnx.split(module, nnx.Param)
+    return graphdef, nnx.to_pure_dict(state)
+
+
+def forward(
+    graphdef: nnx.GraphDef[GPT2], params: Params, ids_BT: Int[Array, "B T"]
+) -> Float[Array, "B T V"]:
+    """Logits over the padded vocabulary, from parameters alone: the form to hand to `jax.jit`."""
+    module = nnx.merge(graphdef, params)
+    return module.logits(module(ids_BT))
+
+
+def padded_vocab(vocab_size: int) -> int:
+    """Rows of the token table: the vocabulary rounded up to a multiple of 128."""
+    return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+
+
+def _rematerialised(
+    graphdef: nnx.GraphDef[block.Block], model: config.Model
+) -> Callable[..., Array]:
+    def apply(params: Any, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
+        return nnx.merge(graphdef, params)(x_BTD, positions_BT, rng=rng)[0]
+
+    if model.remat == "none":
+        return apply
+    # Without batch dims: the T x T scores of attention are computed again, the projections kept.
+    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    # A scan body runs once per layer, so nothing outside it can be merged with its recomputation.
+    return jax.checkpoint(
+        apply, policy=policy if model.remat == "dots" else None, prevent_cse=not model.scan_layers
+    )
+
+
+def _layer_rng(rng: Array | None, layer: Array | int) -> Array | None:
+    return None if rng is None else jax.random.fold_in(rng, layer)

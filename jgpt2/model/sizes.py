@@ -1,0 +1,54 @@
+"""The named shapes: OpenAI's four GPT-2 sizes, Megatron's 8.3B, and a tiny one for a laptop's CPU.
+
+Shapes are of Radford et al. 2019 (table 2) and Shoeybi et al. 2019 (Megatron-LM, section 5.3).
+"""
+
+from jgpt2 import config
+from jgpt2.errors import InputError
+
+TINY = config.Model(
+    layers=4, embed_dim=256, heads=4, context=256, compute_dtype="float32"
+)  # 3.2M without the vocabulary
+SMALL = config.Model(layers=12, embed_dim=768, heads=12)
+MEDIUM = config.Model(layers=24, embed_dim=1024, heads=16)
+LARGE = config.Model(layers=36, embed_dim=1280, heads=20)
+XL = config.Model(layers=48, embed_dim=1600, heads=25)
+MEGATRON_8B = config.Model(layers=72, embed_dim=3072, heads=24)
+
+_SIZES = {
+    "tiny": TINY,
+    "small": SMALL,
+    "medium": MEDIUM,
+    "large": LARGE,
+    "xl": XL,
+    "8b": MEGATRON_8B,
+}
+
+# Radford et al. print 117M and 345M; the released weights count 124M and 355M, and so on.
+_ALIASES = {
+    "117m": "small",
+    "124m": "small",
+    "345m": "medium",
+    "355m": "medium",
+    "762m": "large",
+    "774m": "large",
+    "1542m": "xl",
+    "1558m": "xl",
+    "8.3b": "8b",
+}
+
+
+def by_name(name: str) -> tuple[str, config.Model]:
+    """The canonical name and the shape of a size given by any of its names, in any case.
+
+    >>> by_name("345M")[0], by_name("XL")[1].layers
+    ('medium', 48)
+    """
+    canonical = _ALIASES.get(name.lower(), name.lower())
+    if canonical not in _SIZES:
+        names = (
+            " = ".join([size, *(alias.upper() for alias, of in _ALIASES.items() if of == size)])
+            for size in _SIZES
+        )
+        raise InputError(f"no model size is called {name!r}; choose one of {', '.join(names)}.")
+    return canonical, _SIZES[canonical]

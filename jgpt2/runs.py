@@ -1,0 +1,142 @@
+"""The run folder: what a run is, made once and read by everything after the launch.
+
+`config.json` (the resolved experiment), `manifest.json` (parents' fingerprints), `tokenizer/` (a
+copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run), `checkpoints/`.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+
+from jgpt2 import checkpoint, configio, manifest
+from jgpt2.config import Experiment, Mesh
+from jgpt2.errors import DamageError, InputError
+from jgpt2.model import gpt2, sharding
+from jgpt2.tokenizer import load as tokenizer_load
+from jgpt2.tokenizer.base import Tokenizer
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+TOKENIZER = "tokenizer"
+EVALUATION = "evaluation.json"
+SAMPLES = "samples.jsonl"
+
+
+def create(
+    folder: Path, experiment: Experiment, *, tokenizer: Path, parents: dict[str, str]
+) -> None:
+    """Makes the run folder, or checks that the one there is this very run.
+
+    `parents` holds the fingerprints of dataset, tokenizer and tokens. Raises InputError when the
+    folder holds another run (naming every field that differs) or something that is no run.
+    """
+    if manifest.exists(folder):
+        _require_same(folder, experiment, parents)
+        return
+    known = {CONFIG, TOKENIZER}
+    strangers = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if set(strangers) - known:
+        raise InputError(
+            f"{folder} is not a run folder but holds {', '.join(strangers[:3])}; give --run a "
+            "folder that is empty or does not exist."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+    shutil.copytree(tokenizer, folder / TOKENIZER)
+    manifest.write_text(folder / CONFIG, configio.to_json(experiment))
+    manifest.write(
+        folder,
+        kind="run",
+        name=experiment.name,
+        identity={"config": configio.fingerprint(experiment)},
+        parents=parents,
+    )
+
+
+def _require_same(folder: Path, experiment: Experiment, parents: dict[str, str]) -> None:
+    recorded = read_config(folder)
+    changes = configio.diff(recorded, experiment)
+    if changes:
+        listed = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items())
+        raise InputError(
+            f"{folder} holds a run with another config ({listed}); give another --run folder, or "
+            "the recorded config to go on."
+        )
+    recorded_parents = manifest.read(folder, kind="run").parents
+    for role, fingerprint in parents.items():
+        if recorded_parents.get(role) != fingerprint:
+            raise InputError(
+                f"{folder} was trained on another {role} (fingerprint "
+                f"{str(recorded_parents.get(role))[:12]}, given {fingerprint[:12]}); give the "
+                f"{role} it was trained on, or another --run folder."
+            )
+
+
+def read_config(folder: Path) -> Experiment:
+    """The resolved experiment of a run; InputError when the folder holds no run."""
+    manifest.read(folder, kind="run")
+    return configio.load(folder / CONFIG)
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl in order; an unfinished last line is left out."""
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except json.JSONDecodeError as error:
+        raise DamageError(f"{path} holds a line that is not JSON ({error}); restore it.") from error
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A trained model, ready to evaluate or to write with."""
+
+    experiment: Experiment
+    graphdef: nnx.GraphDef[Any]
+    params: gpt2.Params
+    tokenizer: Tokenizer
+    step: int
+    mesh: jax.sharding.Mesh
+    """Where the parameters lie."""
+    fingerprint: str
+    """Fingerprint of the run."""
+
+
+def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = None) -> OpenModel:
+    """Loads a checkpoint's parameters: `step`, or the best by validation bits per byte.
+
+    The parameters are placed on `mesh` (None: every device holds a copy of all of them). Raises
+    InputError when the run or step does not exist, DamageError when a file fails verification.
+    """
+    experiment = read_config(folder)
+    tokenizer = tokenizer_load.load(folder / TOKENIZER)
+    record = manifest.read(folder, kind="run")
+    if tokenizer.fingerprint != record.parents["tokenizer"]:
+        raise DamageError(
+            f"{folder / TOKENIZER} has fingerprint {tokenizer.fingerprint[:12]}, but the run was "
+            f"trained with {record.parents['tokenizer'][:12]}; restore that folder."
+        )
+    checkpoints = folder / CHECKPOINTS
+    if not checkpoint.steps(checkpoints):
+        raise InputError(f"{folder} has no complete checkpoint; train it to its first one.")
+    chosen = checkpoint.best_step(checkpoints) if step is None else step
+    graphdef, abstract = gpt2.abstract(experiment.model, tokenizer.vocab_size)
+    device_mesh = sharding.make_mesh(mesh or Mesh())
+    placed = jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        abstract,
+        sharding.shardings(abstract, device_mesh),
+    )
+    params = checkpoint.restore_params(checkpoints, chosen, placed)
+    return OpenModel(
+        experiment, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint
+    )

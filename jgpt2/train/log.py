@@ -1,0 +1,140 @@
+"""What a run says while it goes on: metrics.jsonl (the truth), TensorBoard, and the console.
+
+`metrics.jsonl` has one line a step (`kind: train`) and one an evaluation (`kind: evaluation`).
+On resume, lines past the restored step are cut, so that the file reads as if never interrupted.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich import console as rich_console
+from rich import progress
+from tensorboardX import SummaryWriter
+
+from jgpt2 import manifest, runs
+from jgpt2.errors import DamageError
+
+PLAIN_INTERVAL_S = 10.0
+"""Seconds between lines where the output is no terminal."""
+
+
+class RunLog:
+    """The open logs of one run; use as a context manager."""
+
+    def __init__(self, folder: Path, *, name: str, first_step: int, last_step: int) -> None:
+        rows = [row for row in runs.metrics(folder) if row["step"] <= first_step]
+        trained = [row for row in rows if row["kind"] == "train"]
+        if first_step and (not trained or trained[-1]["step"] != first_step):
+            raise DamageError(
+                f"{folder / runs.METRICS} ends before step {first_step}, the step of the newest "
+                "checkpoint; restore the file, or train into another --run folder."
+            )
+        self.num_bytes: int = trained[-1]["bytes"] if trained else 0
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        manifest.write_text(folder / runs.METRICS, text)
+        self._file = (folder / runs.METRICS).open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
+        self._console = Console(name=name, first_step=first_step, last_step=last_step)
+
+    def train(self, row: dict[str, Any]) -> None:
+        """Records one step."""
+        self._write({"kind": "train"} | row)
+        self._console.train(row)
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        """Records one evaluation on the validation split."""
+        self._write({"kind": "evaluation"} | row)
+        self._console.evaluation(row)
+
+    def say(self, message: str) -> None:
+        """Prints one line for the user above the progress."""
+        self._console.say(message)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.flush()
+        for key, value in row.items():
+            if isinstance(value, int | float) and key != "step":
+                self._events.add_scalar(f"{row['kind']}/{key}", value, row["step"])
+
+    def __enter__(self) -> Self:
+        """Starts the console's progress."""
+        self._console.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stops the progress and closes every file."""
+        self._console.stop()
+        self._file.close()
+        self._events.close()
+
+
+class Console:
+    """Progress on stderr: a live line on a terminal, a plain line every ten seconds elsewhere."""
+
+    def __init__(self, *, name: str, first_step: int, last_step: int) -> None:
+        self._name, self._first_step, self._last_step = name, first_step, last_step
+        self._is_terminal = sys.stderr.isatty()
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=20),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[facts]}"),
+            progress.TimeRemainingColumn(),
+            console=rich_console.Console(stderr=True),
+            disable=not self._is_terminal,
+        )
+        self._task = self._progress.add_task(name, total=last_step, completed=first_step, facts="")
+        self._started_s = self._printed_s = time.monotonic()
+
+    def start(self) -> None:
+        """Shows the progress; the clock of the time left starts here."""
+        self._started_s = self._printed_s = time.monotonic()
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Leaves the last state on the screen."""
+        self._progress.stop()
+
+    def say(self, message: str) -> None:
+        """Prints one line."""
+        if self._is_terminal:
+            self._progress.console.print(message, markup=False, highlight=False)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+    def train(self, row: dict[str, Any]) -> None:
+        """Shows a step: loss, bits per byte of the batch, rate, wait for data, time left."""
+        facts = (
+            f"loss {row['loss']:.3f}  bpb {row['bpb']:.3f}  {row['tokens_per_s']:,.0f} tokens/s  "
+            f"data wait {row['data_wait_s'] * 1000:.1f} ms"
+        )
+        if self._is_terminal:
+            self._progress.update(self._task, completed=row["step"], facts=facts)
+            return
+        now_s = time.monotonic()
+        if now_s - self._printed_s < PLAIN_INTERVAL_S and row["step"] != self._last_step:
+            return
+        self._printed_s = now_s
+        rate = (row["step"] - self._first_step) / (now_s - self._started_s)
+        left_s = (self._last_step - row["step"]) / rate
+        self.say(
+            f"{self._name} step {row['step']}/{self._last_step}  {facts}  "
+            f"left {int(left_s // 60)}:{int(left_s % 60):02d}"
+        )
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        """Shows an evaluation."""
+        self.say(
+            f"{self._name} step {row['step']}: validation {row['bits_per_byte']:.4f} bits per "
+            f"byte, {row['bits_per_char']:.3f} per character ({row['num_documents']} documents)"
+        )

@@ -1,0 +1,283 @@
+"""Training from a config to a run folder: open, resume, step, evaluate, save, stop.
+
+Everything that can be refused is refused before the first device call. The next step is dispatched
+before the metrics of the last one are read, so the device never waits for the log.
+"""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jgpt2 import checkpoint, config, manifest, runs
+from jgpt2.data import device, loader, tokens
+from jgpt2.errors import InputError
+from jgpt2.evaluate import bits
+from jgpt2.model import count, gpt2, sharding
+from jgpt2.tokenizer.base import Tokenizer
+from jgpt2.train import budget, devices, optim, signals
+from jgpt2.train.log import RunLog
+from jgpt2.train.step import Metrics, TrainState, train_step
+
+EVALUATION_ROWS = 16
+"""Rows of the context's length scored at a time; more where the mesh has more parts."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is trained on, checked to belong together."""
+
+    store: tokens.TokenStore
+    tokenizer: Tokenizer
+    tokenizer_folder: Path
+    validation: Sequence[bits.Scorable]
+    """Documents scored during training, in order, up to `evaluation.max_bytes`."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The compiled parts of one run."""
+
+    experiment: config.Experiment
+    mesh: Mesh
+    state_shardings: TrainState
+    step: Callable[[TrainState, jax.Array], tuple[TrainState, Metrics]]
+    initialise: Callable[[], TrainState]
+    abstract_state: TrainState
+    num_steps: int
+    flops_per_step: float
+
+
+def train(experiment: config.Experiment, inputs: Inputs, run: Path) -> int:
+    """Trains to the end of the budget, or until a signal; returns the exit code.
+
+    0 when the run is complete; 130 after Ctrl-C and 42 after SIGTERM, with the state saved. Called
+    again with the same arguments it goes on from the last checkpoint, bit for bit on CPU.
+    """
+    trainer = prepare(experiment, inputs)
+    parents = manifest.read(inputs.store.folder, kind="tokens")
+    runs.create(
+        run,
+        experiment,
+        tokenizer=inputs.tokenizer_folder,
+        parents=parents.parents | {"tokens": parents.fingerprint},
+    )
+    with signals.listening() as stop, jax.set_mesh(trainer.mesh):
+        return _run(trainer, inputs, run, stop)
+
+
+def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
+    """Checks the experiment against its data and devices, and builds the parts of the run."""
+    training = inputs.store.split("train")
+    loader.check(training, context=experiment.model.context)
+    mesh = sharding.make_mesh(experiment.mesh)
+    sharding.check(
+        experiment.model,
+        gpt2.padded_vocab(inputs.tokenizer.vocab_size),
+        experiment.batch.sequences // experiment.batch.accumulation,
+        mesh,
+    )
+    steps = budget.num_steps(
+        experiment,
+        vocab_size=inputs.tokenizer.vocab_size,
+        bytes_per_token=training.num_bytes / training.num_tokens,
+    )
+    lr = optim.schedule(experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=steps)
+    optimizer = optim.make(experiment.optimizer, lr)
+    graphdef, _ = gpt2.abstract(experiment.model, inputs.tokenizer.vocab_size)
+
+    def initialise() -> TrainState:
+        _, params = gpt2.create(experiment.model, inputs.tokenizer.vocab_size, experiment.seed)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    abstract = jax.eval_shape(initialise)
+    shardings = sharding.shardings(abstract, mesh)
+    everywhere = sharding.replicated(mesh)
+    token_bytes = jax.device_put(inputs.tokenizer.token_bytes.astype(np.int32), everywhere)
+    step = jax.jit(
+        partial(
+            train_step,
+            graphdef=graphdef,
+            optimizer=optimizer,
+            lr=lr,
+            accumulation=experiment.batch.accumulation,
+            dropout_seed=experiment.seed if experiment.model.dropout else None,
+        ),
+        donate_argnums=0,
+        in_shardings=(shardings, sharding.batch_sharding(mesh), everywhere),
+        out_shardings=(shardings, everywhere),
+    )
+    return Trainer(
+        experiment=experiment,
+        mesh=mesh,
+        state_shardings=shardings,
+        step=lambda state, rows: step(state, rows, token_bytes),
+        initialise=jax.jit(initialise, out_shardings=shardings),
+        abstract_state=jax.tree.map(
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+            abstract,
+            shardings,
+        ),
+        num_steps=steps,
+        flops_per_step=budget.tokens_per_step(experiment)
+        * count.flops_per_token(experiment.model, inputs.tokenizer.vocab_size),
+    )
+
+
+def _run(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
+    folder = run / runs.CHECKPOINTS
+    saved = checkpoint.steps(folder)
+    first_step = saved[-1] if saved else 0
+    settings = trainer.experiment
+    with (
+        contextlib.closing(
+            checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last)
+        ) as checkpoints,
+        RunLog(run, name=settings.name, first_step=first_step, last_step=trainer.num_steps) as log,
+    ):
+        if first_step:
+            log.say(f"{settings.name}: going on from step {first_step} of {run}")
+            state = checkpoint.restore(folder, first_step, trainer.abstract_state)
+        else:
+            state = trainer.initialise()
+        evaluate = _evaluator(trainer, inputs)
+        steps = _Steps(trainer, inputs.store.split("train"), log, state, first_step)
+        for step in range(first_step + 1, trainer.num_steps + 1):
+            steps.dispatch(step)
+            is_last = step == trainer.num_steps
+            is_saved = is_last or stop.is_set() or step % settings.checkpoint.every_steps == 0
+            is_evaluated = is_last or step % settings.evaluation.every_steps == 0
+            bits_per_byte = None
+            if is_evaluated or is_saved:
+                steps.settle()
+            if is_evaluated:
+                row = evaluate(step, steps.state.params)
+                log.evaluation(row)
+                bits_per_byte = row["bits_per_byte"]
+            if is_saved:
+                checkpoints.save(step, steps.state, bits_per_byte=bits_per_byte)
+            checkpoints.poll()
+            if stop.exit_code is not None and not is_last:
+                checkpoints.finish()
+                log.say(f"{settings.name}: saved step {step}; run the same command to go on")
+                return stop.exit_code
+    return 0
+
+
+def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params], dict[str, Any]]:
+    """A function that scores the validation documents and gives a row for metrics.jsonl."""
+    model = trainer.experiment.model
+    vocab_size = inputs.tokenizer.vocab_size
+    graphdef, _ = gpt2.abstract(dataclasses.replace(model, dropout=0.0), vocab_size)
+    parts = trainer.mesh.shape["data"] * trainer.mesh.shape["fsdp"]
+
+    def evaluate(step: int, params: gpt2.Params) -> dict[str, Any]:
+        started_s = time.perf_counter()
+        scores = bits.score(
+            graphdef,
+            params,
+            inputs.validation,
+            model=model,
+            eot=inputs.tokenizer.eot,
+            rows=parts * math.ceil(EVALUATION_ROWS / parts),
+            sharding=sharding.batch_sharding(trainer.mesh),
+        )
+        total = bits.summary(scores).overall
+        return {
+            "step": step,
+            "split": "validation",
+            "num_documents": total.num_documents,
+            "num_bytes": total.num_bytes,
+            "bits_per_byte": total.bits_per_byte,
+            "bits_per_char": total.bits_per_char,
+            "evaluation_time_s": round(time.perf_counter() - started_s, 3),
+        }
+
+    return evaluate
+
+
+class _Steps:
+    """Dispatches steps and logs each one while the next is computed."""
+
+    def __init__(
+        self, trainer: Trainer, training: tokens.Tokens, log: RunLog, state: TrainState, step: int
+    ) -> None:
+        self.state = state
+        self._trainer, self._log = trainer, log
+        settings = trainer.experiment
+        self._shape = (settings.batch.sequences, settings.model.context + 1)
+        self._placement = sharding.batch_sharding(trainer.mesh)
+        self._batches = loader.batches(
+            training,
+            context=settings.model.context,
+            sequences=settings.batch.sequences,
+            seed=settings.seed,
+            first_step=step,
+            rows=device.local_rows(self._shape, self._placement),
+        )
+        self._num_bytes = log.num_bytes
+        self._pending: tuple[int, Metrics, float] | None = None
+        self._settled_s = time.perf_counter()
+        kind = jax.devices()[0].device_kind
+        peak = devices.peak_flops(kind)
+        self._peak_flops = peak and peak * trainer.mesh.size
+
+    def dispatch(self, step: int) -> None:
+        """Starts one step on the device, then logs the one before it."""
+        started_s = time.perf_counter()
+        _, local_rows = next(self._batches)
+        rows = device.place_local(local_rows, self._shape, self._placement)
+        wait_s = time.perf_counter() - started_s
+        self.state, metrics = self._trainer.step(self.state, rows)
+        self.settle()
+        self._pending = (step, metrics, wait_s)
+
+    def settle(self) -> None:
+        """Waits for the step in flight and logs it.
+
+        Raises InputError when its loss is not a finite number: the run stops before that state
+        is saved.
+        """
+        if self._pending is None:
+            return
+        step, metrics, wait_s = self._pending
+        self._pending = None
+        values = jax.device_get(metrics)
+        now_s = time.perf_counter()
+        step_time_s, self._settled_s = now_s - self._settled_s, now_s
+        if not math.isfinite(values.loss):
+            raise InputError(
+                f"the loss is {values.loss} at step {step}; lower optimizer.peak_lr or lengthen "
+                "schedule.warmup. The last checkpoint is from before this step."
+            )
+        self._num_bytes += int(values.num_bytes)
+        self._log.train(self._row(step, values, step_time_s, wait_s))
+
+    def _row(self, step: int, values: Metrics, step_time_s: float, wait_s: float) -> dict[str, Any]:
+        num_tokens = budget.tokens_per_step(self._trainer.experiment)
+        flops = self._trainer.flops_per_step
+        peak = self._peak_flops
+        return {
+            "step": step,
+            "tokens": step * num_tokens,
+            "bytes": self._num_bytes,
+            "flops": step * flops,
+            "loss": float(values.loss),
+            "bpb": float(values.loss) * num_tokens / math.log(2) / int(values.num_bytes),
+            "lr": float(values.lr),
+            "grad_norm": float(values.grad_norm),
+            "step_time_s": round(step_time_s, 6),
+            "data_wait_s": round(wait_s, 6),
+            "tokens_per_s": round(num_tokens / step_time_s, 1),
+            "mfu": None if peak is None else round(flops / step_time_s / peak, 4),
+        }

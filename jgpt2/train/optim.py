@@ -1,0 +1,57 @@
+"""The optimizer of a run: learning-rate schedule, AdamW with its decay mask, clipping.
+
+Built from Optax parts; `jgpt2.train.step` applies it. Counts are optimizer steps, from 0.
+"""
+
+from typing import Any
+
+import jax
+import optax
+
+from jgpt2 import config
+
+UNDECAYED = ("bias", "scale")
+"""Last path names of parameters that weight decay leaves alone: biases and LayerNorm gains."""
+
+
+def schedule(settings: config.Schedule, *, peak_lr: float, num_steps: int) -> optax.Schedule:
+    """Learning rate by step: linear warm-up, then cosine, linear, or stable-and-decay (wsd).
+
+    Step 0 already learns (the warm-up starts at peak_lr / warm-up steps) and the last step has
+    `final_lr * peak_lr`. WSD is the schedule of Hu et al. 2024 (MiniCPM, section 4), linear decay.
+    """
+    warmup_steps = max(1, round(settings.warmup * num_steps))
+    last_lr = settings.final_lr * peak_lr
+    rise = optax.linear_schedule(peak_lr / warmup_steps, peak_lr, max(1, warmup_steps - 1))
+    rest = max(1, num_steps - warmup_steps)
+    if settings.kind == "cosine":
+        fall = optax.cosine_decay_schedule(peak_lr, rest, alpha=settings.final_lr)
+    elif settings.kind == "linear":
+        fall = optax.linear_schedule(peak_lr, last_lr, rest)
+    else:
+        decay_steps = max(1, round(settings.decay * num_steps))
+        fall = optax.linear_schedule(peak_lr, last_lr, decay_steps, rest - decay_steps)
+    # `fall` starts counting one step early, so that its end falls on the last step.
+    return optax.join_schedules([rise, fall], [warmup_steps - 1 if num_steps > 1 else 1])
+
+
+def make(settings: config.Optimizer, lr: optax.Schedule) -> optax.GradientTransformation:
+    """AdamW (Loshchilov & Hutter 2019) after clipping by global norm."""
+    adamw = optax.adamw(
+        lr,
+        b1=settings.beta1,
+        b2=settings.beta2,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        mask=decay_mask,
+    )
+    if settings.clip_norm is None:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(settings.clip_norm), adamw)
+
+
+def decay_mask(params: Any) -> Any:
+    """True for the matrices and embeddings, False for biases and LayerNorm gains."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jax.tree_util.keystr(path[-1:], simple=True) not in UNDECAYED, params
+    )

@@ -1,0 +1,71 @@
+"""`jgpt2 train`: any field of the experiment is a flag; the config file gives its default."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from jgpt2.config import Experiment
+from jgpt2.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Where:
+    """Places of a training run; none of them is part of its identity."""
+
+    run: Path
+    """Run folder: made, or gone on with if it holds this very run."""
+    datasets: Path = Path("data")
+    """Folder of datasets, in which the config's dataset is looked up."""
+    tokenizers: Path = Path("tokenizers")
+    """Folder of tokenizers, in which the config's tokenizer is looked up."""
+    workers: int = 1
+    """Processes that build the token store."""
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Train the experiment of a config file: jgpt2 train CONFIG --run RUN [flags].
+
+    CONFIG is an author file (configs/small.py), the config.json of a run, or a size by any of its
+    names (small, 117M). `jgpt2 train CONFIG --help` lists the fields with that file's values, for
+    example --optimizer.peak-lr. The same command run again goes on from the last checkpoint, and
+    Ctrl-C saves first.
+    """
+    from jgpt2 import configio
+
+    if list(arguments) in (["-h"], ["--help"]):
+        print(inspect.getdoc(train))
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        raise InputError("which config? Give it first: jgpt2 train configs/tiny.py --run runs/tiny")
+    where, experiment = _parse(configio.load(_config_path(arguments[0])), arguments)
+
+    from jgpt2 import compilation, progress
+    from jgpt2.train import inputs, loop
+
+    compilation.enable_cache()
+    places = inputs.Places(datasets=where.datasets, tokenizers=where.tokenizers)
+    with progress.of_work("tokenizing", "bytes") as report:
+        gathered = inputs.gather(experiment, places, workers=where.workers, report=report)
+    return loop.train(experiment, gathered, where.run)
+
+
+def _parse(authored: Experiment, arguments: Sequence[str]) -> tuple[Where, Experiment]:
+    def both(
+        where: tyro.conf.OmitArgPrefixes[Where],
+        experiment: tyro.conf.OmitArgPrefixes[Experiment] = authored,
+    ) -> tuple[Where, Experiment]:
+        return where, experiment
+
+    return tyro.cli(both, args=arguments[1:], prog=f"jgpt2 train {arguments[0]}")
+
+
+def _config_path(given: str) -> Path:
+    path = Path(given)
+    if path.suffix:
+        return path
+    from jgpt2.model import sizes
+
+    return Path("configs") / f"{sizes.by_name(given)[0]}.py"

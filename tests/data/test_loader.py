@@ -1,0 +1,103 @@
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from jgpt2.data import loader, tokens
+from jgpt2.errors import InputError
+
+CONTEXT, SEQUENCES = 16, 6
+
+
+def test_every_epoch_is_a_permutation():
+    for num_windows in (1, 2, 7, 100):
+        order = loader.Order(num_windows, seed=3)
+        for epoch in range(3):
+            found = order.windows(epoch * num_windows, (epoch + 1) * num_windows)
+            assert sorted(found.tolist()) == list(range(num_windows))
+
+
+def test_epochs_and_seeds_differ():
+    found = [
+        tuple(loader.Order(100, seed).windows(start, start + 100).tolist())
+        for seed in (0, 1, 2)
+        for start in (0, 100, 200)
+    ]
+    assert len(set(found)) == len(found)
+    assert tuple(range(100)) not in found
+
+
+def test_a_row_depends_on_seed_and_index_alone():
+    whole = loader.Order(37, seed=5).windows(0, 200)
+    for start, stop in ((0, 1), (36, 38), (150, 200)):
+        assert np.array_equal(loader.Order(37, seed=5).windows(start, stop), whole[start:stop])
+
+
+def test_the_order_is_the_same_in_every_version():
+    # Frozen: another order under the same seed would part a resumed run from its beginning.
+    found = loader.Order(10, seed=0).windows(0, 20).tolist()
+    assert found == [1, 2, 4, 5, 9, 7, 8, 6, 0, 3, 9, 6, 1, 8, 2, 0, 3, 5, 4, 7]
+
+
+def test_an_epoch_predicts_every_token_once(stream: tokens.Tokens):
+    num_windows = (stream.num_tokens - 1) // CONTEXT
+    rows = loader.batch(stream, context=CONTEXT, sequences=num_windows, seed=0, step=0)
+    flat = stream.window(0, num_windows * CONTEXT + 1)
+    assert sorted(map(bytes, rows)) == sorted(
+        bytes(flat[start : start + CONTEXT + 1]) for start in range(0, len(flat) - 1, CONTEXT)
+    )
+
+
+@pytest.mark.parametrize("cuts", [(0, 6), (0, 3, 6), (0, 1, 2, 5, 6)])
+def test_any_share_of_the_rows_is_part_of_the_same_batch(stream: tokens.Tokens, cuts: tuple):
+    settings = {"context": CONTEXT, "sequences": SEQUENCES, "seed": 1, "step": 1000}
+    whole = loader.batch(stream, **settings)
+    parts = [
+        loader.batch(stream, **settings, rows=slice(start, stop))
+        for start, stop in itertools.pairwise(cuts)
+    ]
+    assert whole.shape == (SEQUENCES, CONTEXT + 1)
+    assert whole.dtype == np.int32
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_starting_at_a_step_equals_skipping_to_it(stream: tokens.Tokens):
+    settings = {"context": CONTEXT, "sequences": SEQUENCES, "seed": 1}
+    run = loader.batches(stream, **settings, first_step=0)
+    skipped = [next(run) for _ in range(12)][7:]
+    resumed = loader.batches(stream, **settings, first_step=7)
+    for step, rows in skipped:
+        found_step, found = next(resumed)
+        assert found_step == step
+        assert np.array_equal(found, rows)
+        assert np.array_equal(found, loader.batch(stream, **settings, step=step))
+    late = loader.batches(stream, **settings, first_step=10**12)
+    assert next(late)[0] == 10**12
+
+
+def test_given_rows_alone_are_made(stream: tokens.Tokens):
+    settings = {"context": CONTEXT, "sequences": SEQUENCES, "seed": 1}
+    part = loader.batches(stream, **settings, first_step=3, rows=slice(2, 4))
+    step, rows = next(part)
+    assert np.array_equal(rows, loader.batch(stream, **settings, step=step)[2:4])
+
+
+def test_dropping_the_iterator_ends_its_threads(stream: tokens.Tokens):
+    before = threading.active_count()
+    run = loader.batches(stream, context=CONTEXT, sequences=2, seed=0, first_step=0)
+    next(run)
+    assert threading.active_count() > before
+    del run
+    until = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_split_shorter_than_a_row_is_refused(stream: tokens.Tokens):
+    context = stream.num_tokens
+    with pytest.raises(InputError, match=f"lower model.context to {context - 1}"):
+        loader.batches(stream, context=context, sequences=1, seed=0, first_step=0)
+    loader.check(stream, context=context - 1)

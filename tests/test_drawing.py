@@ -1,0 +1,97 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from jgpt2 import drawing
+
+PAPER = ("#fdfdfb", "#15171a")
+
+
+def draw(*points, log_x=False):
+    return drawing.lines(points, log_x=log_x, salt="test")
+
+
+def texts(svg):
+    return [node.text for node in svg.iter("text")]
+
+
+def luminance(colour):
+    """Relative luminance by WCAG 2.2, of a colour such as #0072b2."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_sixty_lines_can_be_told_apart():
+    strokes = list(itertools.islice(drawing.strokes(), 60))
+    assert len(set(strokes)) == 60
+    for one, other in itertools.combinations(strokes[:4], 2):
+        assert not set(one) & set(other)  # the first four differ in everything
+
+
+@pytest.mark.parametrize("pair", drawing.COLOURS)
+def test_every_line_stands_out_from_its_page(pair):
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert all(contrast(colour, paper) >= 3 for colour, paper in zip(pair, PAPER, strict=True))
+
+
+def test_numbers_stay_text_and_take_the_style_of_the_page():
+    svg = draw(([0, 250_000, 1_000_000], [4.0, 3.0, 2.0]))
+    assert {"0", "200k", "1M", "2", "4"} <= set(texts(svg))
+    assert all("style" not in node.attrib for node in svg.iter("text"))
+    assert {node.get("text-anchor") for node in svg.iter("text")} == {"middle", "end"}
+
+
+def test_colours_are_those_of_the_page():
+    svg = draw(([1, 2], [1, 2]), ([1, 2], [2, 1]))
+    styles = " ".join(node.get("style", "") for node in svg.iter())
+    assert "var(--line-0)" in styles and "var(--line-1)" in styles and "#" not in styles
+
+
+def test_the_drawing_has_no_sheet_namespace_or_idle_id():
+    svg = draw(([1, 2], [1, 2]))
+    tags = {node.tag for node in svg.iter()}
+    assert tags <= {"svg", "g", "defs", "path", "use", "text", "clipPath", "rect"}
+    assert all("{" not in name for node in svg.iter() for name in node.attrib)
+    ids = [node.get("id") for node in svg.iter() if node.get("id")]
+    links = {node.get("href") for node in svg.iter("use")}
+    clips = {node.get("clip-path") for node in svg.iter() if node.get("clip-path")}
+    assert len(ids) == len(set(ids))
+    assert {f"#{name}" for name in ids} | {f"url(#{name})" for name in ids} >= links | clips
+    assert set(svg.attrib) == {"viewBox"}
+
+
+def test_a_logarithmic_axis_names_powers_or_their_parts():
+    assert {"10", "1k", "100k"} <= set(texts(draw(([10, 1000, 1e5], [3, 2, 1]), log_x=True)))
+    assert {"100", "200", "500"} <= set(texts(draw(([100, 700], [3, 2]), log_x=True)))
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+@pytest.mark.parametrize(
+    "points",
+    [
+        ([], []),
+        ([5], [2.0]),
+        ([1, 2, 3], [1.0, math.nan, 2.0]),
+        ([1, 2], [math.inf, 1.0]),
+        ([1, 2], [math.nan, math.nan]),
+        (np.arange(1, 9, dtype=np.float32), np.ones(8, np.float32)),
+        ([1, 2], [6e-4, 0.0]),
+    ],
+    ids=["empty", "one", "gap", "infinite", "nothing", "flat float32", "small"],
+)
+def test_odd_data_is_drawn_without_a_warning(points, log_x):
+    assert draw(points, log_x=log_x).tag == "svg"
+
+
+def test_small_numbers_are_written_out():
+    assert {"0", "0.0002", "0.0006"} <= set(texts(draw(([0, 1], [0.0, 6e-4]))))
