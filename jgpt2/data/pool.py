@@ -1,10 +1,11 @@
 """Tasks over worker processes that leave nothing running: not after Ctrl-C, not after a kill."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import process
 
@@ -30,10 +31,12 @@ def run[Task, Result](
     executor = futures.ProcessPoolExecutor(
         min(workers, len(tasks)),
         mp_context=multiprocessing.get_context("spawn"),  # JAX and fork do not go together
-        initializer=_prepare_worker,
+        initializer=_watch_parent,
     )
     try:
-        for future in futures.as_completed([executor.submit(function, task) for task in tasks]):
+        with _interrupts_wait():  # workers inherit it: the parent decides what Ctrl-C stops
+            waiting = [executor.submit(function, task) for task in tasks]
+        for future in futures.as_completed(waiting):
             done(future.result())
     except process.BrokenProcessPool as error:
         raise InputError(
@@ -41,11 +44,32 @@ def run[Task, Result](
             "ran out; what is finished is kept, so run it again with fewer workers."
         ) from error
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        with _interrupts_ignored():  # a second Ctrl-C in here would hang the exit of Python 3.12
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C stops
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets them
+        return
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
+def _watch_parent() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -101,12 +101,23 @@ class Summary:
 
 
 def prepare(texts: Iterable[tuple[str, str, str]], tokenizer: base.Tokenizer) -> list[Scorable]:
-    """Encodes (id, source, text) documents; InputError when there are none."""
+    """Encodes (id, source, text) documents.
+
+    Raises InputError when there are none, or when all of one source are empty: such a source has
+    no bits per byte.
+    """
     documents = list(texts)
     if not documents:
         raise InputError(
             "no documents to evaluate; give a split or files that hold at least one document."
         )
+    with_text = {source for _, source, text in documents if text}
+    for _, source, _ in documents:
+        if source not in with_text:
+            raise InputError(
+                f"all documents of source {source!r} are empty, so there is nothing to evaluate; "
+                "leave them out."
+            )
     encoded = tokenizer.encode_batch([text for _, _, text in documents])
     return [
         Scorable(id, source, ids, len(text.encode()), len(text))
@@ -167,17 +178,12 @@ def score(
 
 
 def summary(scores: Sequence[DocumentScore]) -> Summary:
-    """Adds up the scores, overall and by source; InputError when they hold no text."""
-    overall = _total(scores)
-    if overall.num_bytes == 0:
-        raise InputError(
-            f"{len(scores)} documents hold no text to evaluate; give at least one that is not "
-            "empty."
-        )
+    """Adds up the scores, overall and by source."""
     by_source: dict[str, list[DocumentScore]] = {}
     for row in scores:
         by_source.setdefault(row.source, []).append(row)
-    return Summary(overall, {source: _total(by_source[source]) for source in sorted(by_source)})
+    totals = {source: _total(by_source[source]) for source in sorted(by_source)}
+    return Summary(_total(scores), totals)
 
 
 def _total(scores: Sequence[DocumentScore]) -> Total:

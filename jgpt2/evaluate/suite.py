@@ -25,7 +25,7 @@ def record(
     xz: baseline.Sizes | None = None,
     with_documents: bool = False,
 ) -> dict[str, Any]:
-    """The content of evaluation.json, ready for JSON; InputError when the documents hold no text.
+    """The content of evaluation.json, ready for JSON.
 
     `model` and `tokenizer` are fingerprints; `step` is that of the weights, None where they have
     none; `evaluated` names the split or the files. `with_documents` adds a row for every document.

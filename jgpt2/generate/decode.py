@@ -259,7 +259,8 @@ def _advance(
     _, state, ids_BC = jax.lax.while_loop(goes_on, draw, (jnp.zeros((), jnp.int32), state, ids_BC))
     if sharding is not None:
         # Every process reads all rows, so that all agree on when to stop.
-        ids_BC = jax.lax.with_sharding_constraint(ids_BC, _everywhere(sharding))
+        everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+        ids_BC = jax.lax.with_sharding_constraint(ids_BC, everywhere)
     return _hold(state, sharding), ids_BC
 
 
@@ -273,7 +274,7 @@ def _hold(state: _State, sharding: NamedSharding | None) -> _State:
     rows = sharding.spec[0] if sharding.spec else None
     heads = model_sharding.LOGICAL_TO_MESH["heads"]
     by_head = NamedSharding(sharding.mesh, PartitionSpec(rows, None, heads))
-    everywhere = _everywhere(sharding)
+    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
 
     def place(leaf: Array) -> Array:
         where = {0: everywhere, 1: sharding, 4: by_head}[leaf.ndim]
@@ -287,12 +288,8 @@ def _bucket(length: int, context: int) -> int:
     return min(context, max(CHUNK, 1 << (length - 1).bit_length() if length else 0))
 
 
-def _everywhere(
-    sharding: NamedSharding | None,
-) -> NamedSharding | None:
-    if sharding is None:
-        return None
-    return NamedSharding(sharding.mesh, PartitionSpec())
+def _everywhere(sharding: NamedSharding | None) -> NamedSharding | None:
+    return None if sharding is None else NamedSharding(sharding.mesh, PartitionSpec())
 
 
 def _place(values: np.ndarray, sharding: NamedSharding | None) -> jax.Array:

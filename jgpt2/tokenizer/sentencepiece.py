@@ -59,13 +59,13 @@ class SentencePiece:
         return self.decode_bytes(ids).decode(errors="replace")
 
     def _encode_utf8(self, data: bytes) -> base.Ids:
+        if _SPACE_MARK not in data:
+            return self._proven(self.processor.encode(data, return_type="numpy"), data)
         mark_ids = np.array([self.processor.piece_to_id(f"<0x{b:02X}>") for b in _SPACE_MARK])
         parts = []
-        for i, part in enumerate(data.split(_SPACE_MARK)):
-            if i:
-                parts.append(mark_ids)
-            parts.append(self.processor.encode(part, return_type="numpy"))
-        return self._proven(np.concatenate(parts), data)
+        for part in data.split(_SPACE_MARK):
+            parts += [self.processor.encode(part, return_type="numpy"), mark_ids]
+        return self._proven(np.concatenate(parts[:-1]), data)
 
     def _proven(self, ids: npt.NDArray[np.integer], data: bytes) -> base.Ids:
         # An unknown id stands for 0 bytes, so this also proves that none was given.

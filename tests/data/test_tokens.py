@@ -162,11 +162,18 @@ def test_a_killed_build_goes_on(
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_keeps_whole_shards_and_no_process(
-    dataset_folder: Path, tokenizer_folder: Path, store_folder: Path, tmp_path: Path, workers: int
+    dataset_folder: Path,
+    tokenizer_folder: Path,
+    store_folder: Path,
+    tmp_path: Path,
+    workers: int,
+    request: pytest.FixtureRequest,
 ):
     def report(done: int, total: int) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, old))
     with pytest.raises(KeyboardInterrupt):
         tokens.build(dataset_folder, tokenizer_folder, tmp_path, workers=workers, report=report)
     assert multiprocessing.active_children() == []

@@ -1,8 +1,5 @@
 import json
 
-import pytest
-
-from jgpt2.errors import InputError
 from jgpt2.evaluate import baseline, bits, suite
 
 SCORES = [
@@ -60,8 +57,3 @@ def test_the_bar_stands_beside_the_model():
     record = json.loads(json.dumps(suite.record(SCORES, **SUBJECT, xz=xz)))
     assert record["xz"]["bits_per_byte"] == 4.0
     assert [row[-1] for row in suite.rows(record)] == [3.2, 10.0, 4.0]
-
-
-def test_documents_without_text_make_no_record():
-    with pytest.raises(InputError, match="2 documents hold no text to evaluate"):
-        suite.record([bits.DocumentScore("e", "web", 8.0, 8.0, 0, 0, 0)] * 2, **SUBJECT)

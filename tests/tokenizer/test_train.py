@@ -154,3 +154,12 @@ def test_sentencepiece_is_silent(texts, tmp_path, capfd):
     with pytest.raises(InputError):
         train.train(documents(texts), tmp_path / "y", name="y", kind="unigram", vocab_size=300)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_text_without_spaces_still_gives_a_space(texts, tmp_path, kind):
+    """SentencePiece would otherwise write an unknown space as the bytes of U+2581."""
+    spaceless = documents(text.replace(" ", "") for text in texts)
+    train.train(spaceless, tmp_path / "x", name="x", kind=kind, vocab_size=520)
+    tokenizer = load.load(tmp_path / "x")
+    assert tokenizer.decode(tokenizer.encode("a b▁ ")) == "a b▁ "
