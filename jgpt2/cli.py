@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
+from jgpt2 import host_memory
 from jgpt2.errors import DamageError, InputError
 
 EXIT_INTERRUPTED = 130
@@ -66,6 +67,7 @@ def _run(given: list[str]) -> int:
 def _function(verb: str) -> Callable[[list[str]], int]:
     import tyro
 
+    host_memory.keep()
     module, name = VERBS[verb][0].split(".")
     verbs = importlib.import_module(f"jgpt2.verbs.{module}")
     if verb == "train":

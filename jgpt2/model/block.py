@@ -23,7 +23,8 @@ class Dense(nnx.Module):
     """x·kernel + bias, as one product on two axes; `out` may be several axes of the kernel."""
 
     def __init__(self, key: Array, width: int, out: tuple[int, ...], *, std: float, dtype: str):
-        self.kernel = nnx.Param(std * jax.random.normal(key, (width, *out)))
+        drawn = std * jax.random.normal(key, (width, math.prod(out)))
+        self.kernel = nnx.Param(drawn.reshape(width, *out))
         self.bias = nnx.Param(jnp.zeros(out))
         self.dtype = dtype
 

@@ -6,9 +6,7 @@ Shapes are of Radford et al. 2019 (table 2) and Shoeybi et al. 2019 (Megatron-LM
 from jgpt2 import config
 from jgpt2.errors import InputError
 
-TINY = config.Model(
-    layers=4, embed_dim=256, heads=4, context=256, compute_dtype="float32"
-)  # 3.2M without the vocabulary
+TINY = config.Model(layers=4, embed_dim=192, heads=3, context=256, compute_dtype="float32")
 SMALL = config.Model(layers=12, embed_dim=768, heads=12)
 MEDIUM = config.Model(layers=24, embed_dim=1024, heads=16)
 LARGE = config.Model(layers=36, embed_dim=1280, heads=20)

@@ -1,20 +1,37 @@
 """A model small enough for laws to be checked in seconds, and rows of token ids for it."""
 
-import dataclasses
+import functools
 
 import jax
 import pytest
 
 from jgpt2 import config
+from jgpt2.model import gpt2
 
 VOCAB = 257
+
+
+@functools.cache
+def _tiny(**changes):
+    shape = {"layers": 2, "embed_dim": 32, "heads": 4, "context": 16, "compute_dtype": "float32"}
+    return config.Model(**{**shape, **changes})
+
+
+@functools.cache
+def _made(model, vocab_size=VOCAB, seed=0):
+    return gpt2.create(model, vocab_size, seed)
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """Makes small float32 models: tiny(dropout=0.5) changes a field."""
-    model = config.Model(layers=2, embed_dim=32, heads=4, context=16, compute_dtype="float32")
-    return lambda **changes: dataclasses.replace(model, **changes)
+    return _tiny
+
+
+@pytest.fixture(scope="session")
+def made():
+    """Like gpt2.create with seed 0, made once: (graphdef, params), which nobody may change."""
+    return _made
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +40,5 @@ def vocab_size():
 
 
 @pytest.fixture(scope="session")
-def rows_BT1():
+def rows():
     return jax.random.randint(jax.random.key(1), (8, 17), 0, VOCAB)

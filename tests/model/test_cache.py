@@ -13,10 +13,10 @@ TOLERANCE = 1e-5  # the products have other shapes, so they round differently
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_cached_logits_equal_uncached_ones(tiny, vocab_size, rows_BT1, scan_layers):
+def test_cached_logits_equal_uncached_ones(tiny, made, rows, scan_layers):
     model = tiny(scan_layers=scan_layers)
-    graphdef, params = gpt2.create(model, vocab_size, seed=0)
-    ids_BT = rows_BT1[:, :16]
+    graphdef, params = made(model)
+    ids_BT = rows[:, :16]
     expected_BTV = gpt2.forward(graphdef, params, ids_BT)
 
     @jax.jit
@@ -35,19 +35,19 @@ def test_cached_logits_equal_uncached_ones(tiny, vocab_size, rows_BT1, scan_laye
         assert (held.length == place + 1).all()
 
 
-def test_rows_of_different_lengths_decode_side_by_side(tiny, vocab_size, rows_BT1):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_rows_of_different_lengths_decode_side_by_side(tiny, made, rows):
+    graphdef, params = made(tiny())
     module = nnx.merge(graphdef, params)
     lengths = np.array([1, 3, 6, 6, 2, 5, 4, 1])
-    prompts_BT = np.where(np.arange(6)[None] < lengths[:, None], rows_BT1[:, :6], 200)
-    expected_BTV = gpt2.forward(graphdef, params, rows_BT1[:, :16])
+    prompts_BT = np.where(np.arange(6)[None] < lengths[:, None], rows[:, :6], 200)
+    expected_BTV = gpt2.forward(graphdef, params, rows[:, :16])
 
     hidden_BTD, held = module(jnp.asarray(prompts_BT), cache=cache.empty(tiny(), 8, 16))
     held = cache.with_length(held, jnp.asarray(lengths))
     last_BV = module.logits(hidden_BTD)[np.arange(8), lengths - 1]
     np.testing.assert_allclose(last_BV, expected_BTV[np.arange(8), lengths - 1], atol=TOLERANCE)
     for more in range(4):
-        ids_B1 = jnp.asarray(rows_BT1)[np.arange(8), lengths + more][:, None]
+        ids_B1 = jnp.asarray(rows)[np.arange(8), lengths + more][:, None]
         hidden_BTD, held = module(ids_B1, cache=held)
         np.testing.assert_allclose(
             module.logits(hidden_BTD)[:, 0],
@@ -56,8 +56,8 @@ def test_rows_of_different_lengths_decode_side_by_side(tiny, vocab_size, rows_BT
         )
 
 
-def test_a_cache_loops_inside_jit_with_donation(tiny, vocab_size):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_a_cache_loops_inside_jit_with_donation(tiny, made):
+    graphdef, params = made(tiny())
 
     def generate(params, held, first_B1):
         module = nnx.merge(graphdef, params)
@@ -101,7 +101,7 @@ def test_a_cache_that_does_not_fit_the_context_is_refused(tiny, length):
         cache.empty(tiny(), 1, length)
 
 
-def test_more_tokens_than_the_cache_has_places_are_refused(tiny, vocab_size):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_more_tokens_than_the_cache_has_places_are_refused(tiny, made):
+    graphdef, params = made(tiny())
     with pytest.raises(InputError, match="rows of 6 tokens do not fit a cache of 5"):
         nnx.merge(graphdef, params)(jnp.zeros((1, 6), jnp.int32), cache=cache.empty(tiny(), 1, 5))

@@ -12,13 +12,14 @@ from jgpt2.errors import InputError
 from jgpt2.model import gpt2, layout, loss
 
 
-def loss_and_grads(model, vocab_size, params, rows_BT1, rng=None):
+def loss_and_grads(model, vocab_size, params, rows, rng=None):
     graphdef, _ = gpt2.abstract(model, vocab_size)
 
     def mean_loss(params):
-        return loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1, rng).mean()
+        return loss.next_token_nll(nnx.merge(graphdef, params), rows, rng).mean()
 
-    return jax.jit(jax.value_and_grad(mean_loss))(params)
+    value, grads = jax.jit(jax.value_and_grad(mean_loss))(params)
+    return float(value), grads
 
 
 def assert_trees_close(tree, other, tolerance):
@@ -29,8 +30,8 @@ def assert_trees_close(tree, other, tolerance):
         np.testing.assert_allclose(leaf, there, rtol=0, atol=tolerance, err_msg=str(path))
 
 
-def test_hidden_states_never_depend_on_later_tokens(tiny, vocab_size):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_hidden_states_never_depend_on_later_tokens(tiny, made):
+    graphdef, params = made(tiny())
     module = nnx.merge(graphdef, params)
     embedded_BTD = jax.random.normal(jax.random.key(0), (1, 8, 32))
 
@@ -75,30 +76,30 @@ def test_initial_spread_is_that_of_gpt2(tiny):
     assert (params["norm"]["scale"] == 1).all()
 
 
-def test_initial_numbers_do_not_depend_on_scan_layers(tiny, vocab_size):
-    _, params = gpt2.create(tiny(), vocab_size, seed=0)
-    _, stacked = gpt2.create(tiny(scan_layers=True), vocab_size, seed=0)
+def test_initial_numbers_do_not_depend_on_scan_layers(tiny, made):
+    _, params = made(tiny())
+    _, stacked = made(tiny(scan_layers=True))
     assert_trees_close(layout.stack_blocks(params), stacked, 0)
     assert_trees_close(layout.unstack_blocks(stacked), params, 0)
     kernels = stacked["blocks"]["mlp"]["up"]["kernel"]
     assert not np.array_equal(kernels[0], kernels[1])
 
 
-def test_numbers_are_the_same_when_drawn_inside_jit(tiny, vocab_size):
-    _, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_numbers_are_the_same_when_drawn_inside_jit(tiny, made, vocab_size):
+    _, params = made(tiny())
     jitted = jax.jit(lambda: gpt2.create(tiny(), vocab_size, seed=0)[1])()
     assert_trees_close(params, jitted, 1e-8)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_scan_equals_unrolled(tiny, vocab_size, rows_BT1, dropout):
+def test_scan_equals_unrolled(tiny, made, vocab_size, rows, dropout):
     model = tiny(dropout=dropout)
     scanned = dataclasses.replace(model, scan_layers=True)
-    _, params = gpt2.create(model, vocab_size, seed=0)
+    _, params = made(model)
     rng = jax.random.key(5)
-    value, grads = loss_and_grads(model, vocab_size, params, rows_BT1, rng)
+    value, grads = loss_and_grads(model, vocab_size, params, rows, rng)
     stacked = layout.stack_blocks(params)
-    scan_value, scan_grads = loss_and_grads(scanned, vocab_size, stacked, rows_BT1, rng)
+    scan_value, scan_grads = loss_and_grads(scanned, vocab_size, stacked, rows, rng)
     assert scan_value == pytest.approx(value, abs=1e-6)
     assert_trees_close(grads, layout.unstack_blocks(scan_grads), 1e-6)
 
@@ -121,26 +122,26 @@ def test_scan_and_remat_show_in_what_is_compiled(tiny, vocab_size):
 
 @pytest.mark.parametrize("scan_layers", [False, True])
 @pytest.mark.parametrize("remat", ["dots", "full"])
-def test_remat_equals_plain(tiny, vocab_size, rows_BT1, remat, scan_layers):
+def test_remat_equals_plain(tiny, made, vocab_size, rows, remat, scan_layers):
     model = tiny(scan_layers=scan_layers, dropout=0.1)
-    _, params = gpt2.create(model, vocab_size, seed=0)
+    _, params = made(model)
     rng = jax.random.key(5)
-    value, grads = loss_and_grads(model, vocab_size, params, rows_BT1, rng)
+    value, grads = loss_and_grads(model, vocab_size, params, rows, rng)
     saving = dataclasses.replace(model, remat=remat)
-    remat_value, remat_grads = loss_and_grads(saving, vocab_size, params, rows_BT1, rng)
+    remat_value, remat_grads = loss_and_grads(saving, vocab_size, params, rows, rng)
     assert remat_value == pytest.approx(value, abs=1e-6)
     assert_trees_close(grads, remat_grads, 1e-6)
 
 
-def test_padding_is_zero_masked_and_never_learns(tiny, vocab_size, rows_BT1):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_padding_is_zero_masked_and_never_learns(tiny, made, vocab_size, rows):
+    graphdef, params = made(tiny())
     assert params["tokens"].shape == (gpt2.padded_vocab(vocab_size), 32) == (384, 32)
     assert (params["tokens"][vocab_size:] == 0).all()
-    logits_BTV = gpt2.forward(graphdef, params, rows_BT1[:, :-1])
+    logits_BTV = gpt2.forward(graphdef, params, rows[:, :-1])
     assert np.isfinite(logits_BTV).all()
     probabilities = jax.nn.softmax(logits_BTV, axis=-1)
     assert (probabilities[..., vocab_size:] == 0).all()
-    _, grads = loss_and_grads(tiny(), vocab_size, params, rows_BT1)
+    _, grads = loss_and_grads(tiny(), vocab_size, params, rows)
     assert (grads["tokens"][vocab_size:] == 0).all()
     assert (np.abs(grads["tokens"][:vocab_size]).sum(axis=1) > 0).all()
 
@@ -150,46 +151,43 @@ def test_vocabulary_is_padded_to_a_multiple_of_128(vocab_size, rows):
     assert gpt2.padded_vocab(vocab_size) == rows
 
 
-def test_bfloat16_is_near_float32_and_keeps_float32_where_promised(tiny, vocab_size, rows_BT1):
-    _, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_bfloat16_is_near_float32_and_keeps_float32_where_promised(tiny, made, vocab_size, rows):
+    _, params = made(tiny())
     half = tiny(compute_dtype="bfloat16")
-    value, grads = loss_and_grads(tiny(), vocab_size, params, rows_BT1)
-    half_value, half_grads = loss_and_grads(half, vocab_size, params, rows_BT1)
-    assert half_value.dtype == jnp.float32
+    value, grads = loss_and_grads(tiny(), vocab_size, params, rows)
+    half_value, half_grads = loss_and_grads(half, vocab_size, params, rows)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((params, half_grads)))
     assert 0 < abs(half_value - value) < 5e-3
     for leaf, half_leaf in zip(jax.tree.leaves(grads), jax.tree.leaves(half_grads), strict=True):
         assert np.linalg.norm(leaf - half_leaf) <= 0.05 * np.linalg.norm(leaf) + 1e-4
     graphdef, _ = gpt2.abstract(half, vocab_size)
     module = nnx.merge(graphdef, params)
-    hidden_BTD = module(rows_BT1[:, :-1])
+    hidden_BTD = module(rows[:, :-1])
     assert hidden_BTD.dtype == jnp.bfloat16
     assert module.logits(hidden_BTD).dtype == jnp.float32
 
 
-def test_dropout_is_off_without_a_key_and_off_at_zero(tiny, vocab_size, rows_BT1):
-    _, params = gpt2.create(tiny(), vocab_size, seed=0)
-    plain = loss_and_grads(tiny(), vocab_size, params, rows_BT1)[0]
-    without_key = loss_and_grads(tiny(dropout=0.5), vocab_size, params, rows_BT1)[0]
-    at_zero = loss_and_grads(tiny(), vocab_size, params, rows_BT1, jax.random.key(0))[0]
+def test_dropout_is_off_without_a_key_and_off_at_zero(tiny, made, vocab_size, rows):
+    _, params = made(tiny())
+    plain = loss_and_grads(tiny(), vocab_size, params, rows)[0]
+    without_key = loss_and_grads(tiny(dropout=0.5), vocab_size, params, rows)[0]
+    at_zero = loss_and_grads(tiny(), vocab_size, params, rows, jax.random.key(0))[0]
     assert plain == without_key == at_zero
 
 
-def test_dropout_follows_its_key(tiny, vocab_size, rows_BT1):
-    _, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_dropout_follows_its_key(tiny, made, vocab_size, rows):
+    _, params = made(tiny())
 
     def with_key(seed):
-        return loss_and_grads(
-            tiny(dropout=0.5), vocab_size, params, rows_BT1, jax.random.key(seed)
-        )[0]
+        return loss_and_grads(tiny(dropout=0.5), vocab_size, params, rows, jax.random.key(seed))[0]
 
     assert with_key(0) == with_key(0)
     assert with_key(0) != with_key(1)
 
 
-def test_dropout_draws_differ_between_layers(tiny, vocab_size):
+def test_dropout_draws_differ_between_layers(tiny, made):
     # Two layers with the same weights, the second fed the same input: only the key differs.
-    graphdef, params = gpt2.create(tiny(dropout=0.5, layers=1), vocab_size, seed=0)
+    graphdef, params = made(tiny(dropout=0.5, layers=1))
     first = nnx.merge(graphdef, params).layer(0)
     x_BTD = jnp.ones((1, 4, 32)) * jnp.arange(32.0)
     keys = [jax.random.fold_in(jax.random.key(0), layer) for layer in range(2)]
@@ -197,26 +195,26 @@ def test_dropout_draws_differ_between_layers(tiny, vocab_size):
     assert not np.array_equal(*outputs)
 
 
-def test_positions_can_be_given(tiny, vocab_size, rows_BT1):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_positions_can_be_given(tiny, made, rows):
+    graphdef, params = made(tiny())
     module = nnx.merge(graphdef, params)
-    ids_BT = rows_BT1[:, :5]
+    ids_BT = rows[:, :5]
     given = module(ids_BT, positions_BT=jnp.arange(5)[None])
     assert np.array_equal(module(ids_BT), given)
     shifted = module(ids_BT, positions_BT=jnp.broadcast_to(jnp.arange(5) + 3, (8, 5)))
     assert not np.allclose(given, shifted)
 
 
-def test_rows_longer_than_the_context_are_refused(tiny, vocab_size):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+def test_rows_longer_than_the_context_are_refused(tiny, made):
+    graphdef, params = made(tiny())
     ids_BT = jnp.zeros((1, 17), jnp.int32)
     with pytest.raises(InputError, match="rows of 17 tokens do not fit a context of 16; cut"):
         gpt2.forward(graphdef, params, ids_BT)
 
 
-def test_abstract_has_the_shapes_of_the_real_thing(tiny, vocab_size):
+def test_abstract_has_the_shapes_of_the_real_thing(tiny, made, vocab_size):
     for model in (tiny(), tiny(scan_layers=True)):
-        graphdef, params = gpt2.create(model, vocab_size, seed=0)
+        graphdef, params = made(model)
         abstract_graphdef, abstract = gpt2.abstract(model, vocab_size)
         assert graphdef == abstract_graphdef
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params) == jax.tree.map(

@@ -12,35 +12,35 @@ from jgpt2.model import gpt2, loss
 
 
 @pytest.mark.parametrize("vocab_size", [257, 384, 1000])
-def test_a_uniform_model_costs_the_logarithm_of_its_vocabulary(tiny, vocab_size):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
-    params["tokens"] = jnp.zeros_like(params["tokens"])
-    rows_BT1 = jax.random.randint(jax.random.key(0), (2, 17), 0, vocab_size)
-    nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1)
+def test_a_uniform_model_costs_the_logarithm_of_its_vocabulary(tiny, made, vocab_size):
+    graphdef, params = made(tiny(), vocab_size)
+    params = {**params, "tokens": jnp.zeros_like(params["tokens"])}
+    rows = jax.random.randint(jax.random.key(0), (2, 17), 0, vocab_size)
+    nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows)
     assert nll_BT.shape == (2, 16)
     assert nll_BT.dtype == jnp.float32
     # One rounding of float32: the padding has no share at all.
     np.testing.assert_allclose(nll_BT, math.log(vocab_size), rtol=1.2e-7)
 
 
-def test_each_token_costs_minus_the_log_of_its_probability(tiny, vocab_size, rows_BT1):
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
-    nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1)
-    logits_BTV = np.asarray(gpt2.forward(graphdef, params, rows_BT1[:, :-1]), np.float64)
+def test_each_token_costs_minus_the_log_of_its_probability(tiny, made, rows):
+    graphdef, params = made(tiny())
+    nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows)
+    logits_BTV = np.asarray(gpt2.forward(graphdef, params, rows[:, :-1]), np.float64)
     probabilities = np.exp(logits_BTV) / np.exp(logits_BTV).sum(axis=-1, keepdims=True)
     rows, places = np.indices(nll_BT.shape)
-    expected = -np.log(probabilities[rows, places, rows_BT1[:, 1:]])
+    expected = -np.log(probabilities[rows, places, rows[:, 1:]])
     np.testing.assert_allclose(nll_BT, expected, atol=2e-6)
 
 
-def test_gradient_is_softmax_minus_the_truth(tiny, vocab_size):
+def test_gradient_is_softmax_minus_the_truth(tiny, made):
     # At zero weights only the final bias moves the logits; use the table's gradient instead.
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
-    rows_BT1 = jnp.full((1, 2), 5)
+    graphdef, params = made(tiny())
+    rows = jnp.full((1, 2), 5)
 
     def total(tokens):
         module = nnx.merge(graphdef, {**params, "tokens": tokens})
-        hidden_BTD = jax.lax.stop_gradient(module(rows_BT1[:, :-1]))
+        hidden_BTD = jax.lax.stop_gradient(module(rows[:, :-1]))
         logits_V = module.logits(hidden_BTD)[0, 0]
         return jax.nn.logsumexp(logits_V) - logits_V[5], (hidden_BTD[0, 0], logits_V)
 

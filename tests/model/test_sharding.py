@@ -25,33 +25,33 @@ def shard_shape(array):
 
 
 @pytest.fixture(scope="module")
-def one_device(tiny, vocab_size, rows_BT1):
+def one_device(tiny, made, rows):
     results = {}
     for scan_layers in (False, True):
-        graphdef, params = gpt2.create(tiny(scan_layers=scan_layers), vocab_size, seed=0)
+        graphdef, params = made(tiny(scan_layers=scan_layers))
 
-        def mean_loss(params, rows_BT1, graphdef=graphdef):
-            return loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1).mean()
+        def mean_loss(params, rows, graphdef=graphdef):
+            return loss.next_token_nll(nnx.merge(graphdef, params), rows).mean()
 
         step = jax.value_and_grad(mean_loss)
-        results[scan_layers] = (step, params, jax.jit(step)(params, rows_BT1))
+        results[scan_layers] = (step, params, jax.jit(step)(params, rows))
     return results
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
 @pytest.mark.parametrize("shape", MESHES)
-def test_eight_devices_equal_one(one_device, rows_BT1, shape, scan_layers):
+def test_eight_devices_equal_one(one_device, rows, shape, scan_layers):
     step, params, (expected, expected_grads) = one_device[scan_layers]
     mesh = mesh_of(*shape)
     data, fsdp, tensor = shape
     places, rows_place = sharding.shardings(params, mesh), sharding.batch_sharding(mesh)
     params = jax.device_put(params, places)
-    rows_BT1 = jax.device_put(rows_BT1, rows_place)
+    rows = jax.device_put(rows, rows_place)
     up_kernel = params["blocks"]["mlp"] if scan_layers else params["blocks"][1]["mlp"]
     up_kernel = up_kernel["up"]["kernel"]
     assert shard_shape(up_kernel)[-2:] == (32 // fsdp, 128 // tensor)
     assert shard_shape(params["tokens"]) == (384 // tensor, 32 // fsdp)
-    assert shard_shape(rows_BT1) == (8 // (data * fsdp), 17)
+    assert shard_shape(rows) == (8 // (data * fsdp), 17)
     assert len(up_kernel.sharding.device_set) == 8
 
     with jax.set_mesh(mesh):
@@ -59,7 +59,7 @@ def test_eight_devices_equal_one(one_device, rows_BT1, shape, scan_layers):
             step,
             in_shardings=(places, rows_place),
             out_shardings=(NamedSharding(mesh, P()), places),
-        )(params, rows_BT1)
+        )(params, rows)
     assert grads["tokens"].sharding == places["tokens"]
     assert shard_shape(grads["tokens"]) == (384 // tensor, 32 // fsdp)
     np.testing.assert_allclose(value, expected, atol=TOLERANCE)
@@ -71,17 +71,17 @@ def test_eight_devices_equal_one(one_device, rows_BT1, shape, scan_layers):
 
 
 @pytest.mark.parametrize("shape", MESHES)
-def test_parameters_are_drawn_where_they_live_with_the_same_numbers(tiny, vocab_size, shape):
-    _, expected = gpt2.create(tiny(), vocab_size, seed=0)
+def test_parameters_are_drawn_where_they_live_with_the_same_numbers(tiny, made, vocab_size, shape):
+    _, expected = made(tiny())
     places = sharding.shardings(gpt2.abstract(tiny(), vocab_size)[1], mesh_of(*shape))
     params = jax.jit(lambda: gpt2.create(tiny(), vocab_size, seed=0)[1], out_shardings=places)()
     assert params["tokens"].sharding == places["tokens"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), params, expected)
 
 
-def test_activations_keep_their_rows_on_their_devices(tiny, vocab_size):
+def test_activations_keep_their_rows_on_their_devices(tiny, made):
     mesh = mesh_of(2, 4, 1)
-    graphdef, params = gpt2.create(tiny(), vocab_size, seed=0)
+    graphdef, params = made(tiny())
     places = sharding.shardings(params, mesh)
 
     def hidden(params, ids_BT):
@@ -148,7 +148,7 @@ def test_what_does_not_divide_is_refused_with_the_remedy(tiny, changes, rows, sh
 
 
 def test_a_vocabulary_that_does_not_divide_is_refused(tiny):
-    with pytest.raises(InputError, match="the padded vocabulary = 129 .* mesh.tensor = 2"):
+    with pytest.raises(InputError, match=r"the padded vocabulary = 129 .* mesh.tensor = 2"):
         sharding.check(tiny(), 129, 8, mesh_of(2, 2, 2))
 
 
@@ -162,7 +162,7 @@ def test_the_25_heads_of_xl_get_a_way_out():
 
 
 def test_two_axes_of_one_array_may_not_claim_one_mesh_axis():
-    with pytest.raises(InputError, match="'heads' and 'mlp' .* both claim mesh axis 'tensor'"):
+    with pytest.raises(InputError, match=r"'heads' and 'mlp' .* both claim mesh axis 'tensor'"):
         sharding.spec(("heads", "mlp"))
 
 
