@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -54,8 +55,8 @@ def train(arguments: Sequence[str]) -> int:
 
 def _parse(authored: Experiment, arguments: Sequence[str]) -> tuple[Where, Experiment]:
     def both(
-        where: tyro.conf.OmitArgPrefixes[Where],
-        experiment: tyro.conf.OmitArgPrefixes[Experiment] = authored,
+        where: Annotated[Where, tyro.conf.arg(name="")],
+        experiment: Annotated[Experiment, tyro.conf.arg(name="")] = authored,
     ) -> tuple[Where, Experiment]:
         return where, experiment
 
