@@ -6,84 +6,134 @@ files differ from the record is refused by name (Orbax itself restores a flipped
 """
 
 import contextlib
+import errno
 import hashlib
 import json
+import logging
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jgpt2 import manifest
 from jgpt2.errors import DamageError, InputError
 
-_METRIC = "bits_per_byte"
+_STEP_FOLDER = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*)?")
+_ORBAX_LOG = logging.getLogger("absl")
 
 
 class Checkpoints:
-    """The checkpoint folder of one run, open for saving."""
+    """The checkpoint folder of one run, open for saving; use as a context manager."""
 
     def __init__(self, folder: Path, *, keep_last: int) -> None:
         self.folder = folder.resolve()
+        self._keep_last = keep_last
         self._remove_unrecorded()
-        keep = preservation_policy.AnyPreservationPolicy(
-            [
-                preservation_policy.LatestN(keep_last),
-                preservation_policy.BestN(
-                    get_metric_fn=lambda metrics: -metrics[_METRIC],
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
-        )
-        options = ocp.CheckpointManagerOptions(preservation_policy=keep)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
-        self._unrecorded: int | None = None
+        # Told to keep all: it would remove the last step that has a record before the next has one.
+        self._manager = ocp.CheckpointManager(self.folder)
+        self._saving: tuple[int, float | None] | None = None
+        self._was_silent = False
 
     def save(self, step: int, state: Any, *, bits_per_byte: float | None) -> None:
-        """Starts saving `state` in the background; the best step has the lowest bits per byte."""
+        """Starts saving `state` in the background; the best step has the lowest bits per byte.
+
+        The arrays may be donated right after: what is not copied yet is not overwritten. Raises
+        OSError with its `errno` and the folder's name, here or at the end, when the disk is full.
+        """
         self.finish()
-        metrics = None if bits_per_byte is None else {_METRIC: bits_per_byte}
-        self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics, force=True)
-        self._unrecorded = step
+        self.require_space(state)
+        with self._whole_or_nothing():
+            self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
+        self._saving = step, bits_per_byte
+
+    def require_space(self, state: Any) -> None:
+        """OSError (ENOSPC) unless the disk has room for the arrays, or their shapes, of `state`."""
+        num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+        disk = shutil.disk_usage(self.folder)
+        if disk.total and disk.free < num_bytes:  # file systems of no known size say 0
+            facts = f"a checkpoint takes {num_bytes:,} bytes, {disk.free:,} are free"
+            raise OSError(errno.ENOSPC, facts, str(self.folder))
 
     def poll(self) -> None:
         """Records the last save if it is complete; never waits for it."""
-        if self._unrecorded is not None and not self._manager.is_saving_in_progress():
+        if self._saving is not None and not self._manager.is_saving_in_progress():
             self.finish()
 
     def finish(self) -> None:
-        """Waits for the last save, raises what went wrong in it, and records it."""
-        if self._unrecorded is None:
-            return
-        self._manager.wait_until_finished()
-        self._manager.check_for_errors()
-        if jax.process_index() == 0:
-            _write_record(self.folder, self._unrecorded)
-            self._remove_pruned()
-        self._unrecorded = None
+        """Waits for the last save, raises what went wrong in it, records it, and removes old ones.
 
-    def close(self) -> None:
-        """Finishes the last save and lets go of the folder."""
-        self.finish()
-        self._manager.close()
+        The last `keep_last` steps stay, and the best one.
+        """
+        if self._saving is None:
+            return
+        (step, bits_per_byte), self._saving = self._saving, None
+        with self._whole_or_nothing():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+            if jax.process_index() == 0:
+                _write_record(self.folder, step, bits_per_byte)
+        if jax.process_index() == 0:
+            self._remove_old()
+
+    def __enter__(self) -> Self:
+        """Silences Orbax, which logs a traceback of everything that it also raises."""
+        self._was_silent, _ORBAX_LOG.disabled = _ORBAX_LOG.disabled, True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Finishes the last save; but leaves it as it is when interrupted by the user."""
+        try:
+            if kind is None or not issubclass(kind, KeyboardInterrupt):
+                self.finish()
+                self._manager.close()
+        finally:
+            _ORBAX_LOG.disabled = self._was_silent
+
+    @contextlib.contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        """Removes what a failed save left, and raises a system's error as what it is.
+
+        TensorStore gives the number of a system's error only within the text of a ValueError.
+        """
+        try:
+            yield
+        except Exception as error:
+            with contextlib.suppress(OSError):  # threads may still be writing
+                self._remove_unrecorded()
+            number = re.search(r"os_error_code='(\d+)'", str(error))
+            if number is None:
+                raise
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(self.folder)) from error
 
     def _remove_unrecorded(self) -> None:
-        """Removes what a killed save left behind, so that its step can be saved again."""
+        """Removes what a killed save or removal left behind; nothing that has another name."""
         if not self.folder.is_dir() or jax.process_index() != 0:
             return
-        recorded = set(steps(self.folder))
+        recorded = {str(step) for step in steps(self.folder)}
         for entry in self.folder.iterdir():
-            if entry.is_dir() and not (entry.name.isdigit() and int(entry.name) in recorded):
-                shutil.rmtree(entry)
+            if entry.is_dir() and _STEP_FOLDER.fullmatch(entry.name):
+                if entry.name not in recorded:
+                    shutil.rmtree(entry)
+            elif entry.stem.isdigit() and entry.suffix == ".json" and entry.stem not in recorded:
+                entry.unlink()
 
-    def _remove_pruned(self) -> None:
-        for record in self.folder.glob("*.json"):
-            if record.stem.isdigit() and not (self.folder / record.stem).is_dir():
-                record.unlink()
+    def _remove_old(self) -> None:
+        kept = {best_step(self.folder), *steps(self.folder)[-self._keep_last :]}
+        for step in set(steps(self.folder)) - kept:
+            _record_path(self.folder, step).unlink()  # first: then the step does not exist
+            shutil.rmtree(self.folder / str(step))
 
 
 def steps(folder: Path) -> list[int]:
@@ -98,12 +148,9 @@ def steps(folder: Path) -> list[int]:
 
 def best_step(folder: Path) -> int:
     """The step with the lowest validation bits per byte, or the last one if none was evaluated."""
-    scored = {}
-    for step in steps(folder):
-        metrics = folder / str(step) / "metrics" / "metrics"
-        if metrics.is_file():
-            scored[step] = json.loads(metrics.read_text("utf-8"))[_METRIC]
-    return min(scored, key=scored.__getitem__) if scored else steps(folder)[-1]
+    scores = {step: _read_record(folder, step).get("bits_per_byte") for step in steps(folder)}
+    scored = {step: score for step, score in scores.items() if score is not None}
+    return min(scored, key=scored.__getitem__) if scored else max(scores)
 
 
 def restore(folder: Path, step: int, abstract_state: Any) -> Any:
@@ -138,13 +185,13 @@ def verify(folder: Path, step: int) -> None:
     if step not in steps(folder):
         known = ", ".join(map(str, steps(folder))) or "none"
         raise InputError(f"no checkpoint of step {step} in {folder}; complete steps: {known}.")
-    record = json.loads((folder / f"{step}.json").read_text("utf-8"))
-    for name, entry in record["files"].items():
+    for name, entry in _read_record(folder, step)["files"].items():
         path = folder / str(step) / name
         if not path.is_file() or _entry(path) != entry:
             raise DamageError(
                 f"{path} is {'damaged' if path.is_file() else 'missing'}: it does not match the "
-                f"record {folder / f'{step}.json'}; restore the file, or use another step."
+                f"record {_record_path(folder, step)}; restore the file, or use another step "
+                "(training goes on from the step before if you remove this one and its record)."
             )
 
 
@@ -157,15 +204,35 @@ def _reader(folder: Path) -> Iterator[ocp.Checkpointer]:
         reader.close()
 
 
-def _write_record(folder: Path, step: int) -> None:
+def _write_record(folder: Path, step: int, bits_per_byte: float | None) -> None:
     root = folder / str(step)
+    assert root.is_dir(), "a save that ended without an error is there"
     files = {
         path.relative_to(root).as_posix(): _entry(path)
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-    record = {"step": step, "code_version": manifest.code_version(), "files": files}
-    manifest.write_text(folder / f"{step}.json", json.dumps(record, indent=2) + "\n")
+    record = {
+        "step": step,
+        "bits_per_byte": bits_per_byte,
+        "code_version": manifest.code_version(),
+        "files": files,
+    }
+    manifest.write_text(_record_path(folder, step), json.dumps(record, indent=2) + "\n")
+
+
+def _read_record(folder: Path, step: int) -> dict[str, Any]:
+    path = _record_path(folder, step)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise DamageError(
+            f"{path} cannot be read ({error}); restore it, or remove it and its step."
+        ) from error
+
+
+def _record_path(folder: Path, step: int) -> Path:
+    return folder / f"{step}.json"
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 Nothing heavy is imported until a verb runs, so `jgpt2 --help` answers at once. Answers go to
 stdout (one JSON document with `--json`), everything else to stderr. Exit codes: 0 done, 1 a bug,
-2 unusable input, 3 damaged data, 42 saved and to be restarted, 130 interrupted.
+2 unusable input, 3 damaged data, 42 saved and to be restarted, 130 interrupted, 141 nobody reads.
 """
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,7 +15,8 @@ from jgpt2 import host_memory
 from jgpt2.errors import DamageError, InputError
 
 EXIT_INTERRUPTED = 130
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+EXIT_UNREAD = 141
+"""As a shell says it of a program whose reader, such as `head`, has left."""
 
 VERBS = {
     "quickstart": ("quickstart.quickstart", "the whole walk in minutes: two vocabularies compared"),
@@ -29,55 +31,84 @@ VERBS = {
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
 
+_REMEDIES = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free some space and run the same command again",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "give a path that you may use, or allow it",
+    (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG): "give another path",
+}
+"""What to do about the errors of the system that a user can cause."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; the exit code. An expected failure is one paragraph on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        exit_code = _run(given)
+        sys.stdout.flush()
     except (InputError, DamageError) as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted", EXIT_INTERRUPTED)
+        said = "interrupted; what is finished is kept, and the same command goes on from there."
+        return _fail(said, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Else Python would try to write the rest once more when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except OSError as error:
-        if error.errno not in DISK_IS_FULL:
+        remedy = next((text for codes, text in _REMEDIES.items() if error.errno in codes), None)
+        if remedy is None:
             raise
-        return _fail(
-            f"no space left for {error.filename or 'the output'} ({error.strerror}); free some "
-            "and run the same command again.",
-            InputError.exit_code,
-        )
+        said = f"{error.filename or 'the output'}: {error.strerror}; {remedy}."
+        return _fail(said, InputError.exit_code)
+    return exit_code
 
 
 def _run(given: list[str]) -> int:
+    _require_unicode(given)
     verb = next((name for name in VERBS if given[: len(name.split())] == name.split()), None)
     if verb is not None:
-        return _function(verb)(given[len(verb.split()) :])
-    if not given or given[0] in ("-h", "--help"):
-        print(_usage())
+        return _call(verb, given[len(verb.split()) :])
+    words = [argument for argument in given if argument not in ("-h", "--help")]
+    verbs = [name for name in VERBS if name.split()[: len(words)] == words]
+    if verbs and (not given or len(words) < len(given)):
+        print(_usage(verbs))
         return 0
-    if given[0] == "--version":
+    if given == ["--version"]:
         import jgpt2
 
         print(jgpt2.__version__)
         return 0
-    raise InputError(f"no verb {' '.join(given[:2])!r}; choose one of {', '.join(VERBS)}.")
+    raise InputError(f"no verb {' '.join(given[:2])!r}; choose one of {', '.join(verbs or VERBS)}.")
 
 
-def _function(verb: str) -> Callable[[list[str]], int]:
-    import tyro
+def _require_unicode(given: list[str]) -> None:
+    for argument in given:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the argument {argument!r} is not UTF-8: character {error.start} is an unpaired "
+                "surrogate, which stands for a byte of another encoding; type it in a UTF-8 "
+                "terminal, rename the file, or give the prompt by --prompt-file."
+            ) from error
+
+
+def _call(verb: str, arguments: list[str]) -> int:
+    from jgpt2.verbs import flags
 
     host_memory.keep()
     module, name = VERBS[verb][0].split(".")
-    verbs = importlib.import_module(f"jgpt2.verbs.{module}")
-    if verb == "train":
-        return verbs.train
-    function = getattr(verbs, name)
-    return lambda arguments: tyro.cli(function, args=arguments, prog=f"jgpt2 {verb}") or 0
+    function: Callable[..., int | None] = getattr(
+        importlib.import_module(f"jgpt2.verbs.{module}"), name
+    )
+    if verb == "train":  # its flags depend on its first argument, the config
+        return function(arguments) or 0
+    call = flags.parse(function, arguments, prog=f"jgpt2 {verb}")
+    return 0 if call is None else call() or 0
 
 
-def _usage() -> str:
-    lines = [f"  {name:<18} {summary}" for name, (_, summary) in VERBS.items()]
+def _usage(verbs: Sequence[str]) -> str:
+    lines = [f"  {name:<18} {VERBS[name][1]}" for name in verbs]
     return "\n".join(
         [
             "jgpt2: GPT-2 in Japanese with interchangeable vocabularies",

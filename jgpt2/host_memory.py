@@ -1,8 +1,8 @@
 """Host memory that stays with the process, so that a step on a CPU does not ask for it anew.
 
-XLA's CPU client takes its buffers from malloc. With glibc's defaults, large ones are mapped at every
-step and given back after it, and the kernel clears each page anew: a third of the CPU time of a
-training step of a small model.
+XLA's CPU client takes its buffers from malloc. With glibc's defaults, large ones are mapped at
+every step and given back after it, and the kernel clears each page anew: a third of the CPU time
+of a training step of a small model.
 """
 
 import ctypes

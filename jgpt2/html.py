@@ -115,6 +115,17 @@ def excerpt(text: str, caption: str) -> Markup:
     return element("figure", quote, element("figcaption", caption), attributes={"class": "excerpt"})
 
 
+def beside(*blocks: Markup) -> Markup:
+    """Blocks side by side where the page is wide enough, such as excerpts to compare."""
+    return element("div", *blocks, attributes={"class": "beside"})
+
+
+def listing(lines: Iterable[str]) -> Markup:
+    """Lines of a program or commands of a shell, to be copied as they are."""
+    # Long lines scroll by finger and by keyboard: broken ones could not be copied.
+    return element("pre", element("code", "\n".join(lines)), attributes={"tabindex": "0"})
+
+
 def section(heading: str, *blocks: str) -> Markup:
     """A heading and what stands below it; a plain `str` becomes a paragraph."""
     return element("section", element("h2", heading), *_blocks(blocks))
@@ -258,6 +269,14 @@ tbody tr:first-child>*{border-top:1px solid var(--muted)}
 .number{text-align:end;font-variant-numeric:lining-nums tabular-nums}
 .excerpt blockquote{margin:0;padding:1rem 1.25rem;background:var(--panel);border-radius:4px;
 border-inline-start:3px solid var(--rule);white-space:pre-wrap;line-height:1.9}
+.beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,17rem),1fr));
+gap:1.25rem;margin:1.75rem 0}
+.beside>*{margin:0;min-width:0;display:flex;flex-direction:column}
+.beside blockquote{flex:1}
+pre{overflow-x:auto;margin:1rem 0 1.75rem;padding:1rem 1.25rem;background:var(--panel);
+border-radius:4px;white-space:pre;overflow-wrap:normal;
+font:.82rem/1.8 ui-monospace,"SF Mono",Menlo,Consolas,"Noto Sans Mono CJK JP",monospace}
+code{font:inherit}
 .chart{margin:1.75rem 0}
 .chart .title{margin:0 0 .35rem;font-weight:600;line-height:1.5}
 .chart .axis{margin:.35rem 0 .15rem;color:var(--muted);font-size:.8rem;line-height:1.5}

@@ -4,6 +4,7 @@ Connects `jgpt2.runs.open_model` with `jgpt2.evaluate` and `jgpt2.generate`; the
 quickstart and later the server all go through here.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from jgpt2.corpus import records
 from jgpt2.evaluate import baseline, bits, suite, windows
 from jgpt2.generate import decode, record, sampling, written
 from jgpt2.model import sharding
+
+EVALUATION_ROWS = 8
+"""Rows of the context's length scored at a time; more where the mesh has more parts."""
 
 
 def evaluate(
@@ -31,6 +35,7 @@ def evaluate(
     it; `report(done, all)` counts windows. Raises InputError when there is no text.
     """
     shape = model.experiment.model
+    parts = model.mesh.shape["data"] * model.mesh.shape["fsdp"]
     texts = [(document.id, document.source, document.text) for document in documents]
     scores = bits.score(
         model.graphdef,
@@ -39,7 +44,8 @@ def evaluate(
         model=shape,
         eot=model.tokenizer.eot,
         stride=stride,
-        sharding=sharding.replicated(model.mesh),
+        rows=parts * math.ceil(EVALUATION_ROWS / parts),
+        sharding=sharding.batch_sharding(model.mesh),
         report=report,
     )
     return suite.record(

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 PLAIN_INTERVAL_S = 10.0
@@ -33,15 +33,19 @@ def _live(label: str, unit: str) -> Iterator[Report]:
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=console.Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=0, rate="")
-        started_s = time.monotonic()
+    bar = progress.Progress(*columns, console=console.Console(stderr=True))
+    task = bar.add_task(label, total=0, rate="")
+    started_s = time.monotonic()
 
-        def report(done: int, total: int) -> None:
-            rate = done / (time.monotonic() - started_s)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {unit}/s")
+    def report(done: int, total: int) -> None:
+        bar.start()  # with the first report: work that turns out to be done already shows no bar
+        rate = done / (time.monotonic() - started_s)
+        bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {unit}/s")
 
+    try:
         yield report
+    finally:
+        bar.stop()
 
 
 def _plain(label: str, unit: str) -> Report:
@@ -58,6 +62,13 @@ def _plain(label: str, unit: str) -> Report:
         say(f"{label}: {done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s, {left_s:.0f} s left")
 
     return report
+
+
+def through[Item](items: Sequence[Item], report: Report) -> Iterator[Item]:
+    """The items one by one; each is reported as done when the next one is asked for."""
+    for index, item in enumerate(items):
+        yield item
+        report(index + 1, len(items))
 
 
 def say(message: str) -> None:

@@ -5,10 +5,13 @@ bytes, so that their bits per byte can be compared. Every finished part is kept:
 interruption, the walk goes on where it stopped.
 """
 
+import contextlib
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jgpt2
 from jgpt2 import compilation, config, inference, manifest, progress, quickstart_report, runs
@@ -20,11 +23,15 @@ from jgpt2.tokenizer import train as tokenizer_train
 from jgpt2.train import inputs, loop
 
 SAMPLE = Path(jgpt2.__file__).parent / "sample"
+ARMS = ("byte", "sentencepiece")
+"""Names of the tokenizers and of the runs."""
+VALIDATION_SHARE = 0.05
+TEST_SHARE = 0.1
 PROMPTS = ("朝の港には、", "「すみません、", "次の手順で")
 SAMPLER = sampling.Sampler(temperature=0.8, top_k=40, top_p=0.95)
 MODEL = config.Model(layers=4, embed_dim=128, heads=4, context=256, compute_dtype="float32")
 TRAINING_BYTES = 1_000_000
-BATCH_BYTES = 8_192
+BATCH_BYTES = 2_048
 """Bytes of text in one step, whatever the vocabulary: equal bytes are then equal steps too."""
 
 
@@ -32,56 +39,77 @@ def run(out: Path, text: Sequence[Path], *, vocab_size: int) -> int:
     """Makes dataset/, tokenizers/, runs/byte, runs/sentencepiece and report.html in `out`.
 
     `text` holds the user's own files; the sample corpus if empty. Returns the exit code: 0, or
-    that of a training run that was stopped.
+    that of a training run that was stopped. Raises InputError when `out` holds anything else, such
+    as a quickstart of other text or another `vocab_size`.
     """
     started_s = time.monotonic()
     compilation.enable_cache()
-    _claim(out, text, vocab_size)
+    _check(out, text, vocab_size)
     _build_dataset(out, text)
     _train_tokenizers(out, vocab_size)
     arms = []
-    for name in ("byte", "sentencepiece"):
+    for name in ARMS:
         exit_code = _train(out, name)
         if exit_code:
+            progress.say("stopped; the same command goes on from there")
             return exit_code
         arms.append(_evaluate(out, name))
-    quickstart_report.write(out / "report.html", arms)
+    report = out / "report.html"
+    quickstart_report.write(report, arms, commands=_commands(out, text, vocab_size))
+    seconds = time.monotonic() - started_s
     print(quickstart_report.summary(arms))
-    print(f"\n{time.monotonic() - started_s:.0f} s; everything is in {out}, see {out}/report.html")
+    print(f"\n{seconds:.0f} s. Everything is in {out}; open {report} in a browser.")
     return 0
 
 
-def _claim(out: Path, text: Sequence[Path], vocab_size: int) -> None:
-    """Takes the folder for this walk, or finds that it was taken for the very same one."""
-    wanted = {"text": [str(path.resolve()) for path in text], "vocab_size": vocab_size}
+def _check(out: Path, text: Sequence[Path], vocab_size: int) -> None:
+    """Refuses a folder that holds anything but this walk, finished or not."""
     claim = out / "quickstart.json"
-    if claim.is_file():
-        if json.loads(claim.read_text("utf-8")) != wanted:
+    if not claim.is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is not an empty folder; give --out one that does not exist.")
+        return
+    wanted = _claim(text)
+    if json.loads(claim.read_text("utf-8")) != wanted:
+        raise InputError(
+            f"{out} holds a quickstart of other text, not of {', '.join(wanted['text'])}; give "
+            "another --out, or remove that folder."
+        )
+    vocabulary = out / "tokenizers" / "sentencepiece"
+    if manifest.exists(vocabulary):
+        made = manifest.read(vocabulary, kind="tokenizer").identity["vocab_size"]
+        if made != vocab_size:
             raise InputError(
-                f"{out} holds a quickstart of other text or another vocabulary size; give another "
-                "--out, or remove it."
+                f"{out} holds a quickstart with --vocab-size {made}, not {vocab_size}; give that "
+                "one, another --out, or remove the folder."
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not empty; give --out a folder that does not exist.")
-    else:
-        manifest.write_text(claim, json.dumps(wanted, ensure_ascii=False) + "\n")
+
+
+def _claim(text: Sequence[Path]) -> dict[str, Any]:
+    return {"text": [str(path.resolve()) for path in text or [SAMPLE]]}
 
 
 def _build_dataset(out: Path, text: Sequence[Path]) -> None:
-    if manifest.exists(out / "dataset"):
-        return
-    with progress.of_work("dataset", "bytes") as report:
-        built = build.build(
-            list(text) or [SAMPLE],
-            out / "dataset",
-            name="quickstart",
-            validation_share=0.05,
-            test_share=0.1,
-            report=report,
-        )
-    progress.say(
-        f"dataset: {built.notes['num_documents']:,} documents, {built.notes['num_bytes']:,} bytes"
-    )
+    if not manifest.exists(out / "dataset"):
+        claim = out / "quickstart.json"
+        manifest.write_text(claim, json.dumps(_claim(text), ensure_ascii=False) + "\n")
+        try:
+            with progress.of_work("reading", "bytes") as report:
+                build.build(
+                    list(text) or [SAMPLE],
+                    out / "dataset",
+                    name="quickstart",
+                    validation_share=VALIDATION_SHARE,
+                    test_share=TEST_SHARE,
+                    report=report,
+                )
+        finally:
+            if not manifest.exists(out / "dataset"):
+                claim.unlink()
+                with contextlib.suppress(OSError):  # held other folders, or was there before
+                    out.rmdir()
+    notes = manifest.read(out / "dataset", kind="dataset").notes
+    progress.say(f"dataset: {notes['num_documents']:,} documents, {notes['num_bytes']:,} bytes")
 
 
 def _train_tokenizers(out: Path, vocab_size: int) -> None:
@@ -98,7 +126,7 @@ def _train_tokenizers(out: Path, vocab_size: int) -> None:
             vocab_size=vocab_size,
             parents={"dataset": manifest.read(out / "dataset", kind="dataset").fingerprint},
         )
-        progress.say(f"tokenizers: byte (257 ids), sentencepiece ({vocab_size:,} ids)")
+    progress.say(f"vocabularies: byte (257 ids), sentencepiece ({vocab_size:,} ids)")
 
 
 def _train(out: Path, name: str) -> int:
@@ -121,24 +149,26 @@ def _experiment(name: str, sequences: int) -> config.Experiment:
         schedule=config.Schedule(warmup=0.1),
         batch=config.Batch(sequences=sequences),
         budget=config.Budget(num_bytes=TRAINING_BYTES),
-        evaluation=config.Evaluation(every_steps=25),
-        checkpoint=config.Checkpoint(every_steps=50, keep_last=1),
+        evaluation=config.Evaluation(every_steps=50),
+        checkpoint=config.Checkpoint(every_steps=100, keep_last=1),
     )
 
 
 def _evaluate(out: Path, name: str) -> quickstart_report.Arm:
     run = out / "runs" / name
     model = runs.open_model(run)
-    evaluation = inference.evaluate(
-        model,
-        list(dataset.open_split(out / "dataset", "test")),
-        evaluated=f"test of {manifest.read(out / 'dataset', kind='dataset').fingerprint}",
-        with_xz=True,
-    )
+    with progress.of_work(f"evaluating {name}", "windows") as report:
+        evaluation = inference.evaluate(
+            model,
+            list(dataset.open_split(out / "dataset", "test")),
+            evaluated=f"test of {manifest.read(out / 'dataset', kind='dataset').fingerprint}",
+            with_xz=True,
+            report=report,
+        )
     manifest.write_text(
         run / runs.EVALUATION, json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n"
     )
-    samples = inference.generate(model, PROMPTS, sampler=SAMPLER, max_tokens=MODEL.context // 2)
+    samples = inference.generate(model, PROMPTS, sampler=SAMPLER, max_tokens=_max_tokens())
     records = [sample.record() for sample in samples]
     manifest.write_text(
         run / runs.SAMPLES, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records)
@@ -151,3 +181,30 @@ def _evaluate(out: Path, name: str) -> quickstart_report.Arm:
         evaluation=evaluation,
         samples=records,
     )
+
+
+def _max_tokens() -> int:
+    return MODEL.context // 2
+
+
+def _commands(out: Path, text: Sequence[Path], vocab_size: int) -> list[str]:
+    """The walk as one command, then the commands that make the same by hand, part by part."""
+    data, tokenizers = out / "dataset", out / "tokenizers"
+    shares = ["--validation-share", VALIDATION_SHARE, "--test-share", TEST_SHARE]
+    learnt = ["--kind", "unigram", "--vocab-size", vocab_size, "--dataset", data]
+    commands = [
+        ["quickstart", "--out", out, "--vocab-size", vocab_size, *(["--text", *text] * bool(text))],
+        ["corpus", "build", *(text or [SAMPLE]), "--out", data, "--name", "quickstart", *shares],
+        ["tokenizer", "train", "--kind", "byte", "--out", tokenizers / "byte"],
+        ["tokenizer", "train", *learnt, "--out", tokenizers / "sentencepiece"],
+    ]
+    sampled = ["--temperature", SAMPLER.temperature, "--top-k", SAMPLER.top_k]
+    sampled += ["--top-p", SAMPLER.top_p, "--max-tokens", _max_tokens()]
+    for run in (out / "runs" / name for name in ARMS):
+        places = ["--run", run, "--datasets", out, "--tokenizers", tokenizers]
+        commands += [
+            ["train", run / runs.CONFIG, *places],
+            ["evaluate", run, "--dataset", data, "--xz"],
+            ["generate", run, "--prompt", *PROMPTS, *sampled],
+        ]
+    return [shlex.join(map(str, ["jgpt2", *command])) for command in commands]

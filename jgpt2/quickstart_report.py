@@ -1,7 +1,6 @@
-"""What the quickstart found, as a table for the terminal and as one self-contained page.
+"""What the quickstart found, as text for the terminal and as one self-contained page.
 
-The page is Japanese first, with English beside it; it answers which vocabulary did better before
-it shows curves and samples.
+Both say first which vocabulary did better. The page is Japanese first, with English beside it.
 """
 
 import dataclasses
@@ -9,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import html, manifest
+from jgpt2 import html, manifest, table
+from jgpt2.generate import stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Arm:
     evaluation: dict[str, Any]
     """Content of evaluation.json, on the test split."""
     samples: list[dict[str, Any]]
-    """Labelled records of generated text."""
+    """Labelled records of generated text, one for each prompt."""
 
     @property
     def bits_per_byte(self) -> float:
@@ -40,104 +40,173 @@ class Arm:
             [row["bits_per_byte"] for row in evaluated],
         )
 
-    def cells(self) -> list[str]:
-        """The row of the comparison table, in the order of COLUMNS."""
+    def figures(self) -> list[table.Value]:
+        """The column of the comparison, in the order of FIGURES."""
         trained = [row for row in self.metrics if row["kind"] == "train"]
         return [
-            self.name,
-            f"{self.vocab_size:,}",
-            f"{self.num_parameters:,}",
-            f"{trained[-1]['bytes']:,}",
-            f"{trained[-1]['tokens']:,}",
-            f"{sum(row['step_time_s'] for row in trained):.0f}",
-            f"{self.evaluation['bytes_per_token']:.2f}",
-            f"{self.evaluation['bits_per_char']:.3f}",
-            f"{self.bits_per_byte:.4f}",
+            self.bits_per_byte,
+            self.evaluation["bits_per_char"],
+            self.evaluation["bytes_per_token"],
+            self.vocab_size,
+            self.num_parameters,
+            trained[-1]["bytes"],
+            trained[-1]["tokens"],
+            round(sum(row["step_time_s"] for row in trained)),
         ]
 
 
-COLUMNS = {
-    "vocabulary": "語彙",
-    "ids": "語彙数",
-    "parameters": "パラメータ数",
-    "bytes seen": "学習バイト数",
-    "tokens seen": "学習トークン数",
-    "seconds": "学習秒数",
-    "bytes/token": "バイト/トークン",
-    "bits/char": "ビット/文字",
-    "bits/byte": "ビット/バイト",
-}
+XZ = "xz -9e"
+FIGURES = (
+    "ビット/バイト bits per byte",
+    "ビット/文字 bits per character",
+    "バイト/トークン bytes per token",
+    "語彙数 ids",
+    "パラメータ数 parameters",
+    "学習バイト数 bytes seen",
+    "学習トークン数 tokens seen",
+    "学習秒数 seconds of training",
+)
+"""Rows of the comparison; the first three are of the test split."""
 
 
 def summary(arms: Sequence[Arm]) -> str:
-    """Verdict, table and a few labelled samples, as plain text."""
-    rows = [list(COLUMNS), *(arm.cells() for arm in arms)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
+    """Verdict, table and the samples, labelled and in one line each, as plain text."""
+    width = max(len(arm.name) for arm in arms)
     samples = [
-        f"[synthetic, {arm.name}] {sample['prompt']}{sample['text'][:60]}".replace("\n", " ")
-        for arm in arms
-        for sample in arm.samples
+        f"[synthetic] {arm.name:<{width}}  {_one_line(sample['prompt'] + sample['text'])}"
+        for of_prompt in zip(*(arm.samples for arm in arms), strict=True)
+        for arm, sample in zip(arms, of_prompt, strict=True)
     ]
-    return "\n".join([_verdict(arms), "", *table, "", *samples])
+    compared = table.text(["", *_columns(arms)], _comparison(arms))
+    return "\n".join([*_verdict(arms), "", compared, "", *samples])
 
 
-def write(path: Path, arms: Sequence[Arm]) -> None:
-    """Writes the page."""
+def write(path: Path, arms: Sequence[Arm], *, commands: Sequence[str]) -> None:
+    """Writes the page; `commands` made what it reports."""
+    japanese, english = _verdict(arms)
+    evaluation = arms[0].evaluation
+    by_source = _html_table(
+        [f"文書の種類 source · {FIGURES[0]}", *_columns(arms)],
+        _sources(arms),
+        caption="テスト用テキストの種類別 The test split by source (xz compresses each alone)",
+    )
     curves = html.line_chart(
         {arm.name: arm.curve() for arm in arms},
         title="検証用テキストでのビット/バイト Validation bits per byte",
         x_label="学習したテキストのバイト数 bytes of text seen",
-        y_label="ビット/バイト bits per byte",
+        y_label=FIGURES[0],
     )
-    table = html.table(
-        [f"{japanese} {english}" for english, japanese in COLUMNS.items()],
-        [arm.cells() for arm in arms],
-        caption="テスト用テキストでの比較 Comparison on the test split",
-        numeric=[f"{japanese} {english}" for english, japanese in list(COLUMNS.items())[1:]],
-    )
-    samples = [
-        html.excerpt(
-            sample["prompt"] + sample["text"],
-            f"合成テキスト synthetic · {arm.name} · seed {sample['seed']} · {sample['sampler']}",
-        )
-        for arm in arms
-        for sample in arm.samples
-    ]
     page = html.page(
-        "jgpt2 quickstart",
+        "語彙の比較 jgpt2 quickstart",
         lang="ja",
         sections=[
-            _verdict(arms),
-            html.section("比較 Comparison", table, _CAVEAT_JA, _CAVEAT_EN),
+            html.element("p", html.element("strong", japanese)),
+            _english(english),
+            html.section(
+                "比較 Comparison",
+                _html_table(
+                    ["", *_columns(arms)],
+                    _comparison(arms),
+                    caption=f"テスト用テキスト(文書 {evaluation['num_documents']:,} 件、"
+                    f"{evaluation['num_bytes']:,} バイト)での比較 Comparison on the test split",
+                ),
+                by_source,
+            ),
             html.section("学習曲線 Curves", curves),
-            html.section("生成例 Samples", *samples),
+            html.section("生成例 Samples", *_samples(arms)),
+            html.section("コマンド Commands", _COMMANDS_JA, html.listing(commands)),
+            html.section("注意 Caveats", _CAVEAT_JA, _english(_CAVEAT_EN)),
         ],
     )
     manifest.write_text(path, page)
 
 
-def _verdict(arms: Sequence[Arm]) -> str:
+def _verdict(arms: Sequence[Arm]) -> tuple[str, str]:
+    """One sentence in Japanese, one in English."""
     best, second = sorted(arms, key=lambda arm: arm.bits_per_byte)[:2]
     xz = best.evaluation["xz"]["bits_per_byte"]
+    share = 1 - best.bits_per_byte / second.bits_per_byte
     return (
-        f"{best.name}: {best.bits_per_byte:.4f} bits per byte on the test split, "
-        f"{second.name}: {second.bits_per_byte:.4f} "
-        f"({second.bits_per_byte - best.bits_per_byte:.4f} more), xz -9e: {xz:.4f}. "
-        "Lower is better."
+        f"{best.name} の方がよく予測します: テスト用テキスト1バイトあたり {best.bits_per_byte:.4f} "
+        f"ビット({second.name} は {second.bits_per_byte:.4f}、差 {share:.1%}。{XZ} は {xz:.4f}。"
+        "小さいほどよい)。",
+        f"{best.name} predicts better: {best.bits_per_byte:.4f} bits per byte of the test split "
+        f"({second.name} {second.bits_per_byte:.4f}, {share:.1%} less; {XZ} {xz:.4f}; lower is "
+        "better).",
     )
 
 
+def _columns(arms: Sequence[Arm]) -> list[str]:
+    return [*(arm.name for arm in arms), XZ]
+
+
+def _comparison(arms: Sequence[Arm]) -> list[list[table.Value]]:
+    xz = [arms[0].evaluation["xz"]["bits_per_byte"], *[None] * (len(FIGURES) - 1)]
+    return [list(row) for row in zip(FIGURES, *(arm.figures() for arm in arms), xz, strict=True)]
+
+
+def _sources(arms: Sequence[Arm]) -> list[list[table.Value]]:
+    parts = [arm.evaluation["by_source"] for arm in arms] + [arms[0].evaluation["xz"]["by_source"]]
+    return [[source, *(part[source]["bits_per_byte"] for part in parts)] for source in parts[0]]
+
+
+def _html_table(
+    columns: Sequence[str], rows: Sequence[Sequence[table.Value]], *, caption: str
+) -> html.Markup:
+    shown = [[table.cell(value) for value in row] for row in rows]
+    return html.table(columns, shown, caption=caption, numeric=columns[1:])
+
+
+def _samples(arms: Sequence[Arm]) -> list[html.Markup]:
+    """What each prompt became, side by side."""
+    notes = [html.element("p", _SAMPLES_JA), _english(f"{_SAMPLES_EN} {_settings(arms)}")]
+    rows = [
+        html.beside(
+            *(
+                html.excerpt(
+                    sample["prompt"] + sample["text"],
+                    f"合成テキスト synthetic · {arm.name} · step {sample['step']}",
+                )
+                for arm, sample in zip(arms, of_prompt, strict=True)
+            )
+        )
+        for of_prompt in zip(*(arm.samples for arm in arms), strict=True)
+    ]
+    return notes + rows
+
+
+def _settings(arms: Sequence[Arm]) -> str:
+    sample = arms[0].samples[0]
+    named = {**sample["sampler"], "seed": sample["seed"]}
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in named.items()) + "."
+
+
+def _one_line(text: str) -> str:
+    text = stream.neutralise(text.replace("\n", " "))
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _english(text: str) -> html.Markup:
+    return html.element("p", text, attributes={"lang": "en"})
+
+
+_SAMPLES_JA = (
+    "以下はすべて機械が書いた合成テキストです。「�」は、文字として完成しなかったバイトです。"
+)
+_SAMPLES_EN = (
+    "All text below is synthetic: a machine wrote it. A � stands for bytes that make no character."
+)
+_COMMANDS_JA = (
+    "一行目がこのページを作ったコマンドです。二行目からは、同じものを一つずつ作るコマンドです。 "
+    "The first line made this page; the others make the same part by part."
+)
 _CAVEAT_JA = (
-    "どちらのモデルも同じ文書を同じバイト数だけ学習しています。トークンあたりの損失は語彙が違うと"
+    "どちらのモデルも同じ文書を同じバイト数だけ(一ステップ分の差まで)学習しています。トークンあたりの損失は語彙が違うと"
     "比べられないため、テキストのUTF-8バイト数で割った値を比べます。ごく小さな学習一回の結果であり、"
     "大きなモデルにどの語彙がよいかは示しません。"
 )
 _CAVEAT_EN = (
-    "Both models saw the same number of bytes of the same documents. Loss per token cannot be "
-    "compared across vocabularies, so bits are divided by the UTF-8 bytes of the text. This is one "
-    "very small run: it does not say which vocabulary a larger model should have."
+    "Both models saw the same number of bytes of the same documents, to within a step. Loss per "
+    "token cannot be compared across vocabularies, so bits are divided by the UTF-8 bytes of the "
+    "text. This is one very small run: it does not say which vocabulary a larger model should have."
 )

@@ -26,6 +26,7 @@ CHECKPOINTS = "checkpoints"
 TOKENIZER = "tokenizer"
 EVALUATION = "evaluation.json"
 SAMPLES = "samples.jsonl"
+_BUILDING = ".creating"
 
 
 def create(
@@ -39,24 +40,40 @@ def create(
     if manifest.exists(folder):
         _require_same(folder, experiment, parents)
         return
-    known = {CONFIG, TOKENIZER}
-    strangers = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    if set(strangers) - known:
+    building = folder / _BUILDING
+    _require_free(folder)
+    building.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(building / TOKENIZER, ignore_errors=True)  # of a creation that was killed
+    shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+    try:
+        (building / TOKENIZER).mkdir()
+        for name in (manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files):
+            (building / TOKENIZER / name).write_bytes((tokenizer / name).read_bytes())
+        manifest.write_text(building / CONFIG, configio.to_json(experiment))
+        manifest.write(
+            building,
+            kind="run",
+            name=experiment.name,
+            identity={"config": configio.fingerprint(experiment)},
+            parents=parents,
+            files=[CONFIG],
+        )
+        for name in (TOKENIZER, CONFIG, manifest.FILE_NAME):
+            (building / name).replace(folder / name)
+    finally:
+        shutil.rmtree(building)
+
+
+def _require_free(folder: Path) -> None:
+    """InputError unless the folder is empty or new, or holds what a killed `create` left there."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give --run a folder.")
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    if names and _BUILDING not in names:
         raise InputError(
-            f"{folder} is not a run folder but holds {', '.join(strangers[:3])}; give --run a "
+            f"{folder} is not a run folder but holds {', '.join(names[:3])}; give --run a "
             "folder that is empty or does not exist."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
-    shutil.copytree(tokenizer, folder / TOKENIZER)
-    manifest.write_text(folder / CONFIG, configio.to_json(experiment))
-    manifest.write(
-        folder,
-        kind="run",
-        name=experiment.name,
-        identity={"config": configio.fingerprint(experiment)},
-        parents=parents,
-    )
 
 
 def _require_same(folder: Path, experiment: Experiment, parents: dict[str, str]) -> None:
@@ -79,8 +96,11 @@ def _require_same(folder: Path, experiment: Experiment, parents: dict[str, str])
 
 
 def read_config(folder: Path) -> Experiment:
-    """The resolved experiment of a run; InputError when the folder holds no run."""
-    manifest.read(folder, kind="run")
+    """The resolved experiment of a run.
+
+    Raises InputError when the folder holds no run, DamageError when the record was changed.
+    """
+    manifest.verify(folder, kind="run")
     return configio.load(folder / CONFIG)
 
 
@@ -89,10 +109,10 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     if not path.is_file():
         return []
-    lines = path.read_text("utf-8").split("\n")[:-1]
+    lines = path.read_bytes().split(b"\n")[:-1]
     try:
         return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise DamageError(f"{path} holds a line that is not JSON ({error}); restore it.") from error
 
 
@@ -115,7 +135,8 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     """Loads a checkpoint's parameters: `step`, or the best by validation bits per byte.
 
     The parameters are placed on `mesh` (None: every device holds a copy of all of them). Raises
-    InputError when the run or step does not exist, DamageError when a file fails verification.
+    InputError when the run or step does not exist or the model does not divide over the mesh,
+    DamageError when a file fails verification.
     """
     experiment = read_config(folder)
     tokenizer = tokenizer_load.load(folder / TOKENIZER)
@@ -131,6 +152,9 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     chosen = checkpoint.best_step(checkpoints) if step is None else step
     graphdef, abstract = gpt2.abstract(experiment.model, tokenizer.vocab_size)
     device_mesh = sharding.make_mesh(mesh or Mesh())
+    # Any number of rows will do here: batches are not cut up by this mesh.
+    rows = device_mesh.size
+    sharding.check(experiment.model, gpt2.padded_vocab(tokenizer.vocab_size), rows, device_mesh)
     placed = jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
         abstract,

@@ -12,14 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich import console as rich_console
-from rich import progress
+from rich import progress as rich_progress
 from tensorboardX import SummaryWriter
 
-from jgpt2 import manifest, runs
+from jgpt2 import manifest, progress, runs
 from jgpt2.errors import DamageError
-
-PLAIN_INTERVAL_S = 10.0
-"""Seconds between lines where the output is no terminal."""
 
 
 class RunLog:
@@ -84,12 +81,12 @@ class Console:
     def __init__(self, *, name: str, first_step: int, last_step: int) -> None:
         self._name, self._first_step, self._last_step = name, first_step, last_step
         self._is_terminal = sys.stderr.isatty()
-        self._progress = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=20),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[facts]}"),
-            progress.TimeRemainingColumn(),
+        self._progress = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}", markup=False),
+            rich_progress.BarColumn(bar_width=20),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TextColumn("{task.fields[facts]}", markup=False),
+            rich_progress.TimeRemainingColumn(),
             console=rich_console.Console(stderr=True),
             disable=not self._is_terminal,
         )
@@ -110,7 +107,7 @@ class Console:
         if self._is_terminal:
             self._progress.console.print(message, markup=False, highlight=False)
         else:
-            print(message, file=sys.stderr, flush=True)
+            progress.say(message)
 
     def train(self, row: dict[str, Any]) -> None:
         """Shows a step: loss, bits per byte of the batch, rate, wait for data, time left."""
@@ -122,11 +119,12 @@ class Console:
             self._progress.update(self._task, completed=row["step"], facts=facts)
             return
         now_s = time.monotonic()
-        if now_s - self._printed_s < PLAIN_INTERVAL_S and row["step"] != self._last_step:
+        is_last = row["step"] == self._last_step
+        if now_s - self._printed_s < progress.PLAIN_INTERVAL_S and not is_last:
             return
         self._printed_s = now_s
-        rate = (row["step"] - self._first_step) / (now_s - self._started_s)
-        left_s = (self._last_step - row["step"]) / rate
+        step_s = (now_s - self._started_s) / (row["step"] - self._first_step)
+        left_s = (self._last_step - row["step"]) * step_s
         self.say(
             f"{self._name} step {row['step']}/{self._last_step}  {facts}  "
             f"left {int(left_s // 60)}:{int(left_s % 60):02d}"

@@ -4,8 +4,6 @@ Everything that can be refused is refused before the first device call. The next
 before the metrics of the last one are read, so the device never waits for the log.
 """
 
-import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jgpt2 import checkpoint, config, manifest, runs
+from jgpt2 import checkpoint, config, progress, runs
 from jgpt2.data import device, loader, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
@@ -50,10 +48,11 @@ class Trainer:
 
     experiment: config.Experiment
     mesh: Mesh
-    state_shardings: TrainState
-    step: Callable[[TrainState, jax.Array], tuple[TrainState, Metrics]]
+    step: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+    """(state, rows, token_bytes) -> (state, metrics), jitted; the state is donated."""
     initialise: Callable[[], TrainState]
     abstract_state: TrainState
+    token_bytes: jax.Array
     num_steps: int
     flops_per_step: float
 
@@ -65,15 +64,8 @@ def train(experiment: config.Experiment, inputs: Inputs, run: Path) -> int:
     again with the same arguments it goes on from the last checkpoint, bit for bit on CPU.
     """
     trainer = prepare(experiment, inputs)
-    parents = manifest.read(inputs.store.folder, kind="tokens")
-    runs.create(
-        run,
-        experiment,
-        tokenizer=inputs.tokenizer_folder,
-        parents=parents.parents | {"tokens": parents.fingerprint},
-    )
-    with signals.listening() as stop, jax.set_mesh(trainer.mesh):
-        return _run(trainer, inputs, run, stop)
+    with signals.listening() as stop:
+        return execute(trainer, inputs, run, stop)
 
 
 def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
@@ -103,7 +95,6 @@ def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
     abstract = jax.eval_shape(initialise)
     shardings = sharding.shardings(abstract, mesh)
     everywhere = sharding.replicated(mesh)
-    token_bytes = jax.device_put(inputs.tokenizer.token_bytes.astype(np.int32), everywhere)
     step = jax.jit(
         partial(
             train_step,
@@ -120,31 +111,44 @@ def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
     return Trainer(
         experiment=experiment,
         mesh=mesh,
-        state_shardings=shardings,
-        step=lambda state, rows: step(state, rows, token_bytes),
+        step=step,
         initialise=jax.jit(initialise, out_shardings=shardings),
         abstract_state=jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
             abstract,
             shardings,
         ),
+        token_bytes=jax.device_put(inputs.tokenizer.token_bytes.astype(np.int32), everywhere),
         num_steps=steps,
         flops_per_step=budget.tokens_per_step(experiment)
         * count.flops_per_token(experiment.model, inputs.tokenizer.vocab_size),
     )
 
 
-def _run(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
-    folder = run / runs.CHECKPOINTS
-    saved = checkpoint.steps(folder)
-    first_step = saved[-1] if saved else 0
-    settings = trainer.experiment
+def execute(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
+    """Makes or finds the run folder, and trains to the end or to the step where `stop` is set."""
+    tokens_manifest = inputs.store.manifest
+    runs.create(
+        run,
+        trainer.experiment,
+        tokenizer=inputs.tokenizer_folder,
+        parents=tokens_manifest.parents | {"tokens": tokens_manifest.fingerprint},
+    )
+    with jax.set_mesh(trainer.mesh):
+        return _go_on(trainer, inputs, run, stop)
+
+
+def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
+    folder, settings = run / runs.CHECKPOINTS, trainer.experiment
+    first_step = max(checkpoint.steps(folder), default=0)
+    if first_step >= trainer.num_steps:
+        progress.say(f"{settings.name}: {run} is complete at step {first_step}")
+        return 0
     with (
-        contextlib.closing(
-            checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last)
-        ) as checkpoints,
+        checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last) as checkpoints,
         RunLog(run, name=settings.name, first_step=first_step, last_step=trainer.num_steps) as log,
     ):
+        checkpoints.require_space(trainer.abstract_state)
         if first_step:
             log.say(f"{settings.name}: going on from step {first_step} of {run}")
             state = checkpoint.restore(folder, first_step, trainer.abstract_state)
@@ -155,8 +159,9 @@ def _run(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest)
         for step in range(first_step + 1, trainer.num_steps + 1):
             steps.dispatch(step)
             is_last = step == trainer.num_steps
-            is_saved = is_last or stop.is_set() or step % settings.checkpoint.every_steps == 0
-            is_evaluated = is_last or step % settings.evaluation.every_steps == 0
+            exit_code = None if is_last else stop.exit_code  # read once: signals come at any time
+            is_saved = is_last or exit_code is not None or _is_due(step, settings.checkpoint)
+            is_evaluated = is_last or _is_due(step, settings.evaluation)
             bits_per_byte = None
             if is_evaluated or is_saved:
                 steps.settle()
@@ -167,18 +172,21 @@ def _run(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest)
             if is_saved:
                 checkpoints.save(step, steps.state, bits_per_byte=bits_per_byte)
             checkpoints.poll()
-            if stop.exit_code is not None and not is_last:
+            if exit_code is not None:
                 checkpoints.finish()
                 log.say(f"{settings.name}: saved step {step}; run the same command to go on")
-                return stop.exit_code
+                return exit_code
     return 0
+
+
+def _is_due(step: int, settings: config.Checkpoint | config.Evaluation) -> bool:
+    return step % settings.every_steps == 0
 
 
 def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params], dict[str, Any]]:
     """A function that scores the validation documents and gives a row for metrics.jsonl."""
     model = trainer.experiment.model
-    vocab_size = inputs.tokenizer.vocab_size
-    graphdef, _ = gpt2.abstract(dataclasses.replace(model, dropout=0.0), vocab_size)
+    graphdef, _ = gpt2.abstract(model, inputs.tokenizer.vocab_size)
     parts = trainer.mesh.shape["data"] * trainer.mesh.shape["fsdp"]
 
     def evaluate(step: int, params: gpt2.Params) -> dict[str, Any]:
@@ -228,25 +236,27 @@ class _Steps:
         self._num_bytes = log.num_bytes
         self._pending: tuple[int, Metrics, float] | None = None
         self._settled_s = time.perf_counter()
-        kind = jax.devices()[0].device_kind
-        peak = devices.peak_flops(kind)
-        self._peak_flops = peak and peak * trainer.mesh.size
+        peak = devices.peak_flops(jax.devices()[0].device_kind)
+        self._peak_flops = None if peak is None else peak * trainer.mesh.size
 
     def dispatch(self, step: int) -> None:
         """Starts one step on the device, then logs the one before it."""
         started_s = time.perf_counter()
+        if self._pending is None:  # what went on since the last step was no part of this one
+            self._settled_s = started_s
         _, local_rows = next(self._batches)
         rows = device.place_local(local_rows, self._shape, self._placement)
         wait_s = time.perf_counter() - started_s
-        self.state, metrics = self._trainer.step(self.state, rows)
+        with jax.transfer_guard("disallow"):
+            self.state, metrics = self._trainer.step(self.state, rows, self._trainer.token_bytes)
         self.settle()
         self._pending = (step, metrics, wait_s)
 
     def settle(self) -> None:
         """Waits for the step in flight and logs it.
 
-        Raises InputError when its loss is not a finite number: the run stops before that state
-        is saved.
+        Raises InputError when its loss or gradient is not a finite number: the run stops before
+        that state is saved.
         """
         if self._pending is None:
             return
@@ -255,10 +265,11 @@ class _Steps:
         values = jax.device_get(metrics)
         now_s = time.perf_counter()
         step_time_s, self._settled_s = now_s - self._settled_s, now_s
-        if not math.isfinite(values.loss):
+        if not (math.isfinite(values.loss) and math.isfinite(values.grad_norm)):
             raise InputError(
-                f"the loss is {values.loss} at step {step}; lower optimizer.peak_lr or lengthen "
-                "schedule.warmup. The last checkpoint is from before this step."
+                f"the loss is {values.loss} and the gradient norm {values.grad_norm} at step "
+                f"{step}; lower optimizer.peak_lr or lengthen schedule.warmup, in another --run "
+                "folder. The last checkpoint here is from before this step."
             )
         self._num_bytes += int(values.num_bytes)
         self._log.train(self._row(step, values, step_time_s, wait_s))

@@ -17,22 +17,23 @@ UNDECAYED = ("bias", "scale")
 def schedule(settings: config.Schedule, *, peak_lr: float, num_steps: int) -> optax.Schedule:
     """Learning rate by step: linear warm-up, then cosine, linear, or stable-and-decay (wsd).
 
-    Step 0 already learns (the warm-up starts at peak_lr / warm-up steps) and the last step has
-    `final_lr * peak_lr`. WSD is the schedule of Hu et al. 2024 (MiniCPM, section 4), linear decay.
+    Step 0 already learns (the warm-up starts at peak_lr / warm-up steps), some step has the peak,
+    and the last one has `final_lr * peak_lr`; where there is only one step, it has the peak. WSD
+    is the schedule of Hu et al. 2024 (MiniCPM, section 4) with linear decay.
     """
-    warmup_steps = max(1, round(settings.warmup * num_steps))
+    warmup_steps = max(1, min(round(settings.warmup * num_steps), num_steps - 1))
     last_lr = settings.final_lr * peak_lr
     rise = optax.linear_schedule(peak_lr / warmup_steps, peak_lr, max(1, warmup_steps - 1))
-    rest = max(1, num_steps - warmup_steps)
+    fall_steps = max(1, num_steps - warmup_steps)
     if settings.kind == "cosine":
-        fall = optax.cosine_decay_schedule(peak_lr, rest, alpha=settings.final_lr)
+        fall = optax.cosine_decay_schedule(peak_lr, fall_steps, alpha=settings.final_lr)
     elif settings.kind == "linear":
-        fall = optax.linear_schedule(peak_lr, last_lr, rest)
+        fall = optax.linear_schedule(peak_lr, last_lr, fall_steps)
     else:
-        decay_steps = max(1, round(settings.decay * num_steps))
-        fall = optax.linear_schedule(peak_lr, last_lr, decay_steps, rest - decay_steps)
-    # `fall` starts counting one step early, so that its end falls on the last step.
-    return optax.join_schedules([rise, fall], [warmup_steps - 1 if num_steps > 1 else 1])
+        decay_steps = min(fall_steps, max(1, round(settings.decay * num_steps)))
+        fall = optax.linear_schedule(peak_lr, last_lr, decay_steps, fall_steps - decay_steps)
+    # Both have the peak on step warmup_steps - 1; from there `fall` ends on step num_steps - 1.
+    return optax.join_schedules([rise, fall], [warmup_steps - 1])
 
 
 def make(settings: config.Optimizer, lr: optax.Schedule) -> optax.GradientTransformation:

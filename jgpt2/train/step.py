@@ -4,6 +4,7 @@
 donates the state. Rows hold `context + 1` tokens: positions 0..T-1 predict positions 1..T.
 """
 
+import zlib
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +15,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jgpt2.model import gpt2, loss
+
+_DROPOUT = zlib.crc32(b"dropout")
+"""Names the random numbers of dropout, apart from those of the initial weights."""
 
 
 class TrainState(NamedTuple):
@@ -53,11 +57,12 @@ def train_step(
 
     `token_bytes_U` gives the bytes of each of the U tokens of the vocabulary. With `accumulation`
     above 1 the batch is worked through in that many parts whose gradients are averaged: same
-    result, less memory. `dropout_seed` None turns dropout off.
+    result, less memory. `dropout_seed` decides, with the step, what is dropped; None drops nothing.
     """
     rng = None
     if dropout_seed is not None:
-        rng = jax.random.fold_in(jax.random.key(dropout_seed), state.step)
+        rng = jax.random.fold_in(jax.random.key(dropout_seed), _DROPOUT)
+        rng = jax.random.fold_in(rng, state.step)
     mean_loss = partial(_mean_loss, graphdef=graphdef)
     if accumulation == 1:
         value, grads = jax.value_and_grad(mean_loss)(state.params, rows_BT1, rng)

@@ -9,6 +9,7 @@ from jgpt2.errors import InputError
 
 
 def documents(dataset: Path | None, split: str, text: Sequence[Path]) -> Any:
+    """An iterable of the documents of a dataset's split or of files, whichever is given."""
     from jgpt2.corpus import dataset as datasets
     from jgpt2.corpus import read
 
@@ -18,20 +19,10 @@ def documents(dataset: Path | None, split: str, text: Sequence[Path]) -> Any:
 
 
 def give(value: Any, text: str, is_json: bool) -> None:
+    """Prints the answer: `value` as JSON, or `text` for a reader."""
     print(dump(value) if is_json else text)
 
 
 def dump(value: Any) -> str:
+    """The value as JSON for people too: indented, Japanese as it is."""
     return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    def cell(value: Any) -> str:
-        return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-    cells = [list(columns), *([cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(f"{value:<{width}}" for value, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )

@@ -1,5 +1,6 @@
 """`jgpt2 count` and `jgpt2 inspect`: what a size costs, and what an artefact is."""
 
+import json as codec
 from pathlib import Path
 
 import tyro
@@ -32,7 +33,10 @@ def count(
     if tokenizer is not None:
         vocab_size = load.load(tokenizer).vocab_size
     assert vocab_size is not None
-    model = configio.load(Path(size)).model if Path(size).suffix else sizes.by_name(size)[1]
+    if vocab_size < 1:
+        raise InputError(f"a vocabulary of {vocab_size} ids is none; give 257 (bytes) or more.")
+    is_file = Path(size).suffix in (".py", ".json")
+    model = configio.load(Path(size)).model if is_file else sizes.by_name(size)[1]
     figures = {
         "parameters": counts.parameters(model, vocab_size),
         "vocab_size": vocab_size,
@@ -42,7 +46,7 @@ def count(
 
 
 def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
-    """What an artefact folder is, and what it was made from.
+    """What an artefact folder is, and what it was made from; its files are proven intact.
 
     Args:
         path: Folder of a dataset, tokenizer, token store or run.
@@ -51,7 +55,23 @@ def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
     from jgpt2 import manifest
 
     described = vars(manifest.verify(path))
-    lines = [f"{key}: {value}" for key, value in described.items() if key != "files"]
-    answer.give(
-        described, "\n".join([*lines, f"files: {len(described['files'])}, all intact"]), json
-    )
+    if described["kind"] == "run":
+        described |= {"checkpoints": _proven_steps(path)}
+    lines = [
+        f"{key}: {value if isinstance(value, str) else codec.dumps(value, ensure_ascii=False)}"
+        for key, value in described.items()
+        if key != "files"
+    ]
+    files = f"files: {len(described['files'])}, all as their SHA-256 says"
+    answer.give(described, "\n".join([*lines, files]), json)
+
+
+def _proven_steps(run: Path) -> list[int]:
+    """The complete steps of a run; DamageError when a file of one is not what its record says."""
+    from jgpt2 import checkpoint, runs
+
+    folder = run / runs.CHECKPOINTS
+    steps = checkpoint.steps(folder)
+    for step in steps:
+        checkpoint.verify(folder, step)
+    return steps

@@ -33,7 +33,7 @@ def evaluate(
         documents: Add a row for every document.
         json: Print one JSON document.
     """
-    from jgpt2 import compilation, inference, manifest, progress, runs
+    from jgpt2 import compilation, inference, manifest, progress, runs, table
     from jgpt2.evaluate import suite
 
     chosen = list(answer.documents(dataset, split, text))
@@ -54,4 +54,4 @@ def evaluate(
             report=report,
         )
     manifest.write_text(run / runs.EVALUATION, answer.dump(record) + "\n")
-    answer.give(record, answer.table(suite.COLUMNS, suite.rows(record)), json)
+    answer.give(record, table.text(suite.COLUMNS, suite.rows(record)), json)

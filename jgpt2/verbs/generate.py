@@ -28,7 +28,7 @@ def generate(
     Args:
         run: Run folder.
         prompt: Texts to continue; several are written side by side in one batch.
-        prompt_file: UTF-8 file that holds the text to continue.
+        prompt_file: UTF-8 file that holds the text to continue; its last line break is left out.
         samples: Continuations of each prompt.
         temperature: Divides the logits; 0 always takes the likeliest token.
         top_k: Draw from the k likeliest tokens only.
@@ -42,11 +42,13 @@ def generate(
     from jgpt2 import compilation, inference, progress, runs
     from jgpt2.generate import sampling, stream
 
+    if samples < 1:
+        raise InputError(f"samples={samples} asks for no text; choose 1 or more.")
     sampler = sampling.Sampler(temperature=temperature, top_k=top_k, top_p=top_p)
     prompts = [text for text in _prompts(prompt, prompt_file) for _ in range(samples)]
     compilation.enable_cache()
     model = runs.open_model(run, step=step)
-    is_streamed = len(prompts) == 1 and not json
+    shown = _Shown(prompts[0]) if len(prompts) == 1 and not json else None
     if not json:
         progress.say(f"synthetic text by {run} at step {model.step}, seed {seed}")
     rows = inference.generate(
@@ -56,12 +58,12 @@ def generate(
         seed=seed,
         min_tokens=min_tokens,
         max_tokens=max_tokens,
-        show=_Shown(prompts[0]) if is_streamed else None,
+        show=shown,
     )
     if json:
         print(answer.dump([row.record() for row in rows]))
-    elif is_streamed:
-        print()
+    elif shown is not None:
+        shown.finish()
     else:
         for row in rows:
             print(f"--- {row.index}\n{stream.neutralise(row.prompt + row.text)}")
@@ -75,12 +77,15 @@ def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:
     if file is None and sys.stdin.isatty():
         return ("",)
     try:
-        return ((sys.stdin.buffer.read() if file is None else file.read_bytes()).decode(),)
+        text = (sys.stdin.buffer.read() if file is None else file.read_bytes()).decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {file}; check the path of the prompt.") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"the prompt from {file or 'stdin'} is not UTF-8 (byte {error.start}); convert it, for "
             "example with `iconv -f cp932 -t utf-8`."
         ) from error
+    return (text.removesuffix("\n").removesuffix("\r"),)
 
 
 class _Shown:
@@ -94,3 +99,7 @@ class _Shown:
 
         print(stream.neutralise(self._waiting + piece), end="", flush=True)
         self._waiting = ""
+
+    def finish(self) -> None:
+        """Ends the line; a prompt that nothing came after is shown alone."""
+        self(0, "\n")

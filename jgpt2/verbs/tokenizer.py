@@ -29,27 +29,27 @@ def train(
         seed: Decides the sample.
         json: Print the manifest as JSON.
     """
-    from jgpt2 import manifest
+    from jgpt2 import manifest, progress
     from jgpt2.corpus import dataset as datasets
     from jgpt2.tokenizer import train as trainer
 
-    documents, parents = iter(()), {}
+    chosen, parents = [], {}
     if kind != "byte":
         if dataset is None:
             raise InputError(f"a {kind} vocabulary is learnt from text; give --dataset FOLDER.")
         parents = {"dataset": manifest.read(dataset, kind="dataset").fingerprint}
-        split = datasets.open_split(dataset, "train")
-        documents = ((document.source, document.text) for document in split)
-    made = trainer.train(
-        documents,
-        out,
-        name=out.name,
-        kind=kind,
-        vocab_size=vocab_size,
-        sample_bytes=sample_bytes,
-        seed=seed,
-        parents=parents,
-    )
+        chosen = datasets.open_split(dataset, "train")
+    with progress.of_work("sampling", "documents") as report:
+        made = trainer.train(
+            ((document.source, document.text) for document in progress.through(chosen, report)),
+            out,
+            name=out.name,
+            kind=kind,
+            vocab_size=vocab_size,
+            sample_bytes=sample_bytes,
+            seed=seed,
+            parents=parents,
+        )
     answer.give(
         vars(made), f"tokenizer {made.name} at {out}: {made.identity['vocab_size']} ids", json
     )
@@ -71,6 +71,7 @@ def measure(
         text: Files or folders to measure on, in place of a dataset.
         json: Print one JSON document.
     """
+    from jgpt2 import table
     from jgpt2.tokenizer import load
     from jgpt2.tokenizer import measure as measuring
 
@@ -85,4 +86,4 @@ def measure(
     shares = (
         "restored {restored_share:.2%}  byte pieces {byte_share:.2%}  unused ids {num_unused_ids}"
     )
-    answer.give(measured, answer.table(columns, rows) + "\n" + shares.format(**measured), json)
+    answer.give(measured, table.text(columns, rows) + "\n" + shares.format(**measured), json)

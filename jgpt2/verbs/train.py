@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,10 @@ import tyro
 
 from jgpt2.config import Experiment
 from jgpt2.errors import InputError
+from jgpt2.verbs import flags
+
+CONFIGS = Path("configs")
+"""Where the author file of a size is looked up."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +45,25 @@ def train(arguments: Sequence[str]) -> int:
         return 0
     if not arguments or arguments[0].startswith("-"):
         raise InputError("which config? Give it first: jgpt2 train configs/tiny.py --run runs/tiny")
-    where, experiment = _parse(configio.load(_config_path(arguments[0])), arguments)
+    authored = configio.load(_config_path(arguments[0]))
+    call = flags.parse(_verb(authored), arguments[1:], prog=f"jgpt2 train {arguments[0]}")
+    return 0 if call is None else call()
 
+
+def _verb(authored: Experiment) -> Callable[..., int]:
+    """The verb of one config: a function whose parameters, and so its flags, have its values."""
+    unprefixed = tyro.conf.arg(name="")
+
+    def verb(
+        where: Annotated[Where, unprefixed],
+        experiment: Annotated[Experiment, unprefixed] = authored,
+    ) -> int:
+        return _run(where, experiment)
+
+    return verb
+
+
+def _run(where: Where, experiment: Experiment) -> int:
     from jgpt2 import compilation, progress
     from jgpt2.train import inputs, loop
 
@@ -50,23 +71,17 @@ def train(arguments: Sequence[str]) -> int:
     places = inputs.Places(datasets=where.datasets, tokenizers=where.tokenizers)
     with progress.of_work("tokenizing", "bytes") as report:
         gathered = inputs.gather(experiment, places, workers=where.workers, report=report)
-    return loop.train(experiment, gathered, where.run)
-
-
-def _parse(authored: Experiment, arguments: Sequence[str]) -> tuple[Where, Experiment]:
-    def both(
-        where: Annotated[Where, tyro.conf.arg(name="")],
-        experiment: Annotated[Experiment, tyro.conf.arg(name="")] = authored,
-    ) -> tuple[Where, Experiment]:
-        return where, experiment
-
-    return tyro.cli(both, args=arguments[1:], prog=f"jgpt2 train {arguments[0]}")
+    exit_code = loop.train(experiment, gathered, where.run)
+    if exit_code == 0:
+        dataset = where.datasets / experiment.dataset
+        progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {dataset}")
+    return exit_code
 
 
 def _config_path(given: str) -> Path:
     path = Path(given)
-    if path.suffix:
+    if path.suffix in (".py", ".json"):
         return path
     from jgpt2.model import sizes
 
-    return Path("configs") / f"{sizes.by_name(given)[0]}.py"
+    return CONFIGS / f"{sizes.by_name(given)[0]}.py"

@@ -28,8 +28,8 @@ def test_each_token_costs_minus_the_log_of_its_probability(tiny, made, rows):
     nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows)
     logits_BTV = np.asarray(gpt2.forward(graphdef, params, rows[:, :-1]), np.float64)
     probabilities = np.exp(logits_BTV) / np.exp(logits_BTV).sum(axis=-1, keepdims=True)
-    rows, places = np.indices(nll_BT.shape)
-    expected = -np.log(probabilities[rows, places, rows[:, 1:]])
+    row, place = np.indices(nll_BT.shape)
+    expected = -np.log(probabilities[row, place, rows[:, 1:]])
     np.testing.assert_allclose(nll_BT, expected, atol=2e-6)
 
 

@@ -1,0 +1,1 @@
+"""Training: optimizer, step, loop, logs; stops when asked and goes on bit for bit."""

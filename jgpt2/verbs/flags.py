@@ -1,0 +1,90 @@
+"""Flags from the signature of a verb's function, by tyro; a refusal is one paragraph as anywhere.
+
+tyro draws a box around what it refuses and takes every ValueError for its own: therefore arguments
+are only parsed here, and the verb is called when that is over.
+"""
+
+import contextlib
+import functools
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from jgpt2.errors import InputError
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+_RULE = re.compile(r"[\s─-]*")
+_INDENT_OF_HELP = " " * 8
+
+
+def parse[Result](
+    function: Callable[..., Result], arguments: Sequence[str], *, prog: str
+) -> Callable[[], Result] | None:
+    """The call of `function` that the arguments ask for; None if for help, which is printed.
+
+    Raises InputError for arguments that do not fit the signature, and what a config that they
+    change raises.
+    """
+
+    @functools.wraps(function)
+    def bind(*args: Any, **kwargs: Any) -> Callable[[], Result]:
+        return functools.partial(function, *args, **kwargs)
+
+    boxes = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxes):
+            return tyro.cli(bind, args=arguments, prog=prog)
+    except SystemExit as refusal:
+        if not refusal.code:
+            return None
+        raise _cause(refusal) or InputError(_paragraph(boxes.getvalue())) from None
+
+
+def _cause(refusal: BaseException) -> InputError | None:
+    """The error of ours behind a refusal, whose words are whole; those in the box are wrapped."""
+    error: BaseException | None = refusal
+    while error is not None and not isinstance(error, InputError):
+        error = error.__context__
+    return error
+
+
+def _paragraph(box: str) -> str:
+    """The words of a box.
+
+    >>> print(_paragraph('''
+    ... ╭─ Unrecognized options ───────────────────╮
+    ... │ Unrecognized options: --sed              │
+    ... │ ──────────────────────────────────────── │
+    ... │ Perhaps you meant:                       │
+    ... │     --seed INT                           │
+    ... │         Same seed, same text.            │
+    ... │ ──────────────────────────────────────── │
+    ... │ For full helptext, run                   │
+    ... │     jgpt2 --help                         │
+    ... ╰──────────────────────────────────────────╯'''))
+    Unrecognized options: --sed. Perhaps you meant: --seed INT. For full helptext, run jgpt2 --help.
+    """
+    lines = [
+        line[2:].rstrip(" │")
+        for line in _STYLES.sub("", box).splitlines()
+        if not line.startswith(("╭", "╰"))
+    ]
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        if not _RULE.fullmatch(line):
+            sections[-1].append(line)
+        elif sections[-1]:
+            sections.append([])
+    return " ".join(_sentence(section) for section in sections if section)
+
+
+def _sentence(section: list[str]) -> str:
+    first, *others = section
+    if first.startswith("Perhaps you meant"):
+        flags = [line.strip() for line in others if not line.startswith(_INDENT_OF_HELP)]
+        return f"{first} {', '.join(flags)}."
+    words = " ".join(line.strip() for line in section)
+    return words if words.endswith(".") else f"{words}."

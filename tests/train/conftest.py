@@ -1,0 +1,66 @@
+"""One tiny dataset, the byte vocabulary, and experiments on them, for every test of training."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jgpt2 import config
+from jgpt2.corpus import build
+from jgpt2.tokenizer import train as tokenizer_train
+from jgpt2.train import inputs, loop
+
+TEXTS = [f"第{i}話。" + "山路を登りながら、こう考えた。" * (1 + i % 3) for i in range(60)]
+EXPERIMENT = config.Experiment(
+    name="小さな実験",
+    dataset="stories",
+    model=config.Model(
+        layers=1, embed_dim=16, heads=2, context=16, dropout=0.1, compute_dtype="float32"
+    ),
+    # A large epsilon: without it Adam blows rounding errors of gradients near 0 up to whole steps.
+    optimizer=config.Optimizer(peak_lr=3e-3, epsilon=1e-4),
+    schedule=config.Schedule(warmup=0.2),
+    batch=config.Batch(sequences=8),
+    budget=config.Budget(steps=14),
+    evaluation=config.Evaluation(every_steps=3, max_bytes=300),
+    checkpoint=config.Checkpoint(every_steps=6),
+)
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> inputs.Places:
+    root = tmp_path_factory.mktemp("置 き場")
+    text = root / "stories.jsonl"
+    text.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), "utf-8")
+    build.build([text], root / "data" / "stories", name="stories", validation_share=0.1)
+    tokenizer_train.train([], root / "tokenizers" / "byte", name="byte", kind="byte")
+    return inputs.Places(datasets=root / "data", tokenizers=root / "tokenizers")
+
+
+@pytest.fixture(scope="session")
+def gathered(places: inputs.Places) -> loop.Inputs:
+    return inputs.gather(EXPERIMENT, places)
+
+
+@pytest.fixture(scope="session")
+def change() -> Callable[..., config.Experiment]:
+    """change(model={"heads": 4}, seed=1): the experiment of these tests with other values."""
+
+    def changed(**fields: Any) -> config.Experiment:
+        values = {
+            name: dataclasses.replace(getattr(EXPERIMENT, name), **value)
+            if isinstance(value, dict)
+            else value
+            for name, value in fields.items()
+        }
+        return dataclasses.replace(EXPERIMENT, **values)
+
+    return changed
+
+
+@pytest.fixture(scope="session")
+def trainer(gathered: loop.Inputs) -> loop.Trainer:
+    return loop.prepare(EXPERIMENT, gathered)

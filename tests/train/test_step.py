@@ -1,0 +1,163 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+
+from jgpt2.data import loader
+from jgpt2.model import gpt2
+from jgpt2.train import loop, optim, step
+
+MESHES = [(8, 1, 1), (2, 4, 1), (2, 2, 2)]
+
+
+@pytest.fixture(scope="module")
+def batches(gathered, change):
+    """Rows of the first three steps of the tests' experiment."""
+    experiment = change()
+    made = loader.batches(
+        gathered.store.split("train"),
+        context=experiment.model.context,
+        sequences=experiment.batch.sequences,
+        seed=0,
+        first_step=0,
+    )
+    return [rows for _, (_, rows) in zip(range(3), made, strict=False)]
+
+
+@pytest.fixture(scope="module")
+def make(gathered, change):
+    """A jitted step on one device and its first state; nothing is donated."""
+
+    def made(*, accumulation=1, dropout_seed=None, **changes):
+        experiment = change(**changes)
+        lr = optim.schedule(experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=14)
+        optimizer = optim.make(experiment.optimizer, lr)
+        vocab_size = gathered.tokenizer.vocab_size
+        graphdef, params = gpt2.create(experiment.model, vocab_size, experiment.seed)
+        take = partial(
+            step.train_step,
+            token_bytes_U=jnp.asarray(gathered.tokenizer.token_bytes),
+            graphdef=graphdef,
+            optimizer=optimizer,
+            lr=lr,
+            accumulation=accumulation,
+            dropout_seed=dropout_seed,
+        )
+        state = step.TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        return jax.jit(take), state
+
+    return made
+
+
+def assert_close(found, expected, tolerance):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=0, atol=tolerance)
+
+
+def distance(params, others):
+    return max(
+        float(jnp.abs(a - b).max())
+        for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(others), strict=True)
+    )
+
+
+def test_parts_of_a_batch_give_what_the_whole_gives(make, batches):
+    whole, state = make()
+    parts, _ = make(accumulation=4)
+    assert "scan" not in str(jax.make_jaxpr(whole)(state, batches[0]))
+    assert "scan" in str(jax.make_jaxpr(parts)(state, batches[0]))
+    after, metrics = whole(state, batches[0])
+    after_parts, metrics_parts = parts(state, batches[0])
+    assert distance(state.params, after.params) > 1e-4
+    assert_close(metrics_parts, metrics, 1e-6)
+    assert_close(after_parts, after, 1e-6)
+
+
+def test_metrics_are_of_the_batch_and_the_rate(make, batches, gathered):
+    take, state = make()
+    after, metrics = take(state, batches[0])
+    targets = batches[0][:, 1:]
+    assert metrics.num_bytes == gathered.tokenizer.token_bytes[targets].sum()
+    assert 0 < metrics.num_bytes < targets.size  # an EOT stands for no byte
+    assert metrics.lr == np.float32(3e-3 / 3)
+    assert abs(metrics.loss - np.log(257)) < 0.1
+    assert after.step == 1
+    _, later = take(after, batches[1])
+    assert later.lr == np.float32(2 * 3e-3 / 3)
+
+
+def test_the_loss_falls_on_a_batch_that_is_seen_again(make, batches):
+    take, state = make()
+    losses = []
+    for _ in range(10):
+        state, metrics = take(state, batches[0])
+        losses.append(float(metrics.loss))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] - losses[-1] > 0.1
+
+
+def test_dropout_is_decided_by_seed_and_step(make, batches):
+    take, state = make(dropout_seed=0, model={"dropout": 0.5})
+    other_seed, _ = make(dropout_seed=1, model={"dropout": 0.5})
+    without, _ = make(dropout_seed=None, model={"dropout": 0.5})
+    plain, _ = make(dropout_seed=None, model={"dropout": 0.0})
+
+    def loss(take, at=0):
+        return float(take(state._replace(step=jnp.asarray(at)), batches[0])[1].loss)
+
+    assert loss(take) == loss(take)
+    assert len({loss(take), loss(take, at=1), loss(other_seed), loss(without)}) == 4
+    assert loss(without) == loss(plain) == loss(plain, at=1)
+
+
+def test_parts_of_a_batch_drop_different_things(make, batches):
+    # Every part sees the same row: without dropout one loss, with it another in each part.
+    rows = np.repeat(batches[0][:1], 8, axis=0)
+    half, state = make(accumulation=2, dropout_seed=0, model={"dropout": 0.5})
+    twice, _ = make(accumulation=1, dropout_seed=0, model={"dropout": 0.5})
+    assert half(state, rows)[1].loss != twice(state, rows)[1].loss
+
+
+@pytest.mark.parametrize("shape", MESHES)
+def test_sharded_steps_equal_those_of_one_device(shape, gathered, change, make, batches):
+    data, fsdp, tensor = shape
+    mesh = {"data": data, "fsdp": fsdp, "tensor": tensor}
+    trainer = loop.prepare(change(mesh=mesh, model={"dropout": 0.0}), gathered)
+    take, expected = make(model={"dropout": 0.0})
+    first = expected.params
+    with jax.set_mesh(trainer.mesh):
+        state = trainer.initialise()
+        kernel = state.params["blocks"]["0"]["mlp"]["up"]["kernel"]
+        assert isinstance(kernel.sharding, NamedSharding)
+        assert len(kernel.sharding.device_set) == 8
+        assert kernel.addressable_shards[0].data.size == kernel.size // (fsdp * tensor)
+        moment = jax.tree.leaves(state.opt_state, is_leaf=lambda x: isinstance(x, dict))
+        moments = [tree for tree in moment if isinstance(tree, dict)]
+        assert len(moments) == 2
+        for tree in moments:
+            assert tree["blocks"]["0"]["mlp"]["up"]["kernel"].sharding == kernel.sharding
+        for rows in batches:
+            placed = jax.device_put(rows, loop.sharding.batch_sharding(trainer.mesh))
+            assert placed.addressable_shards[0].data.shape[0] == 8 // (data * fsdp)
+            state, metrics = trainer.step(state, placed, trainer.token_bytes)
+            expected, expected_metrics = take(expected, rows)
+            assert_close(metrics, expected_metrics, 1e-5)
+    assert distance(first, expected.params) > 1e-3
+    assert_close(state, expected, 1e-5)
+
+
+def test_many_steps_are_one_compilation_and_give_their_memory_on(trainer, batches):
+    placement = loop.sharding.batch_sharding(trainer.mesh)
+    with jax.set_mesh(trainer.mesh):
+        state = trainer.initialise()
+        before = trainer.step._cache_size()
+        for rows in batches:
+            last = state
+            state, _ = trainer.step(state, jax.device_put(rows, placement), trainer.token_bytes)
+            assert all(leaf.is_deleted() for leaf in jax.tree.leaves(last))
+    assert trainer.step._cache_size() - before <= 1
+    assert trainer.step._cache_size() == 1
