@@ -39,7 +39,7 @@ def _live(label: str, unit: str) -> Iterator[Report]:
 
     def report(done: int, total: int) -> None:
         bar.start()  # with the first report: work that turns out to be done already shows no bar
-        rate = done / (time.monotonic() - started_s)
+        rate = done / max(time.monotonic() - started_s, 1e-9)  # clocks may be coarse
         bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {unit}/s")
 
     try:

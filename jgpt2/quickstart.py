@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 import jgpt2
 from jgpt2 import compilation, config, inference, manifest, progress, quickstart_report, runs
 from jgpt2.corpus import build, dataset
@@ -32,7 +34,7 @@ SAMPLER = sampling.Sampler(temperature=0.8, top_k=40, top_p=0.95)
 MODEL = config.Model(layers=4, embed_dim=128, heads=4, context=256, compute_dtype="float32")
 TRAINING_BYTES = 1_000_000
 BATCH_BYTES = 2_048
-"""Bytes of text in one step, whatever the vocabulary: equal bytes are then equal steps too."""
+"""Bytes of text in one step, about, whatever the vocabulary: equal bytes are then equal steps."""
 
 
 def run(out: Path, text: Sequence[Path], *, vocab_size: int) -> int:
@@ -135,8 +137,9 @@ def _train(out: Path, name: str) -> int:
         gathered = inputs.gather(_experiment(name, 1), places, report=report)
     training = gathered.store.split("train")
     bytes_per_row = MODEL.context * training.num_bytes / training.num_tokens
-    experiment = _experiment(name, max(1, round(BATCH_BYTES / bytes_per_row)))
-    return loop.train(experiment, gathered, out / "runs" / name)
+    devices = jax.device_count()  # each takes as many rows as the others
+    sequences = devices * max(1, round(BATCH_BYTES / bytes_per_row / devices))
+    return loop.train(_experiment(name, sequences), gathered, out / "runs" / name)
 
 
 def _experiment(name: str, sequences: int) -> config.Experiment:

@@ -19,7 +19,9 @@ def next_token_nll(
     ids_BT, targets_BT = rows_BT1[:, :-1], rows_BT1[:, 1:]
     logits_BTV = module.logits(module(ids_BT, dropout_rng=dropout_rng))
     logits_MV = logits_BTV.reshape(-1, logits_BTV.shape[-1])
-    targets_M1 = targets_BT.reshape(-1, 1)
-    chosen_M1 = jnp.take_along_axis(logits_MV, targets_M1, axis=-1)
-    nll_M1 = jax.nn.logsumexp(logits_MV, axis=-1, keepdims=True) - chosen_M1
-    return nll_M1.reshape(targets_BT.shape)
+    # A comparison that is summed at once, and so never stored, in place of a gather: the gradient
+    # of a gather is a scatter into a second array of logits, and needs every shard of V.
+    is_target_MV = jnp.arange(logits_MV.shape[1])[None] == targets_BT.reshape(-1, 1)
+    chosen_M = jnp.sum(jnp.where(is_target_MV, logits_MV, 0), axis=-1)
+    nll_M = jax.nn.logsumexp(logits_MV, axis=-1) - chosen_M
+    return nll_M.reshape(targets_BT.shape)

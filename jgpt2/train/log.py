@@ -105,7 +105,7 @@ class Console:
     def say(self, message: str) -> None:
         """Prints one line."""
         if self._is_terminal:
-            self._progress.console.print(message, markup=False, highlight=False)
+            self._progress.console.out(message, highlight=False)
         else:
             progress.say(message)
 

@@ -72,7 +72,7 @@ def train_step(
     params = cast(gpt2.Params, optax.apply_updates(state.params, updates))
     metrics = Metrics(
         loss=value,
-        grad_norm=optax.global_norm(grads),
+        grad_norm=optax.tree.norm(grads),
         lr=jnp.asarray(lr(state.step)),
         num_bytes=jnp.sum(token_bytes_U[rows_BT1[:, 1:]]),
     )

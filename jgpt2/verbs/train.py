@@ -44,7 +44,9 @@ def train(arguments: Sequence[str]) -> int:
         print(inspect.getdoc(train))
         return 0
     if not arguments or arguments[0].startswith("-"):
-        raise InputError("which config? Give it first: jgpt2 train configs/tiny.py --run runs/tiny")
+        raise InputError(
+            "which config? Give it first, as in `jgpt2 train configs/tiny.py --run runs/tiny`."
+        )
     authored = configio.load(_config_path(arguments[0]))
     call = flags.parse(_verb(authored), arguments[1:], prog=f"jgpt2 train {arguments[0]}")
     return 0 if call is None else call()

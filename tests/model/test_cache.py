@@ -7,56 +7,45 @@ import pytest
 from flax import nnx
 
 from jgpt2.errors import InputError
-from jgpt2.model import cache, gpt2
+from jgpt2.model import cache
 
 TOLERANCE = 1e-5  # the products have other shapes, so they round differently
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_cached_logits_equal_uncached_ones(tiny, made, rows, scan_layers):
+def test_cached_logits_equal_uncached_ones(tiny, made, forward, read, rows, scan_layers):
     model = tiny(scan_layers=scan_layers)
-    graphdef, params = made(model)
+    _, params = made(model)
     ids_BT = rows[:, :16]
-    expected_BTV = gpt2.forward(graphdef, params, ids_BT)
-
-    @jax.jit
-    def read(params, ids_BT, held):
-        module = nnx.merge(graphdef, params)
-        hidden_BTD, held = module(ids_BT, cache=held)
-        return module.logits(hidden_BTD), held
-
-    logits_BTV, held = read(params, ids_BT[:, :5], cache.empty(model, 8, 16))
-    np.testing.assert_allclose(logits_BTV, expected_BTV[:, :5], atol=TOLERANCE)
-    logits_BTV, held = read(params, ids_BT[:, 5:8], held)
-    np.testing.assert_allclose(logits_BTV, expected_BTV[:, 5:8], atol=TOLERANCE)
+    expected_BTV = forward(model)(params, ids_BT)
+    logits_BTV, held = read(model)(params, ids_BT[:, :6], cache.empty(model, 8, 16))
+    np.testing.assert_allclose(logits_BTV, expected_BTV[:, :6], atol=TOLERANCE)
+    logits_BTV, held = read(model)(params, ids_BT[:, 6:8], held)
+    np.testing.assert_allclose(logits_BTV, expected_BTV[:, 6:8], atol=TOLERANCE)
     for place in range(8, 16):
-        logits_BTV, held = read(params, ids_BT[:, place : place + 1], held)
+        logits_BTV, held = read(model)(params, ids_BT[:, place : place + 1], held)
         np.testing.assert_allclose(logits_BTV[:, 0], expected_BTV[:, place], atol=TOLERANCE)
         assert (held.length == place + 1).all()
 
 
-def test_rows_of_different_lengths_decode_side_by_side(tiny, made, rows):
-    graphdef, params = made(tiny())
-    module = nnx.merge(graphdef, params)
+def test_rows_of_different_lengths_decode_side_by_side(tiny, made, forward, read, rows):
+    model = tiny()
+    _, params = made(model)
     lengths = np.array([1, 3, 6, 6, 2, 5, 4, 1])
     prompts_BT = np.where(np.arange(6)[None] < lengths[:, None], rows[:, :6], 200)
-    expected_BTV = gpt2.forward(graphdef, params, rows[:, :16])
-
-    hidden_BTD, held = module(jnp.asarray(prompts_BT), cache=cache.empty(tiny(), 8, 16))
+    expected_BTV = np.asarray(forward(model)(params, rows[:, :16]))
+    logits_BTV, held = read(model)(params, jnp.asarray(prompts_BT), cache.empty(model, 8, 16))
     held = cache.with_length(held, jnp.asarray(lengths))
-    last_BV = module.logits(hidden_BTD)[np.arange(8), lengths - 1]
+    last_BV = np.asarray(logits_BTV)[np.arange(8), lengths - 1]
     np.testing.assert_allclose(last_BV, expected_BTV[np.arange(8), lengths - 1], atol=TOLERANCE)
     for more in range(4):
-        ids_B1 = jnp.asarray(rows)[np.arange(8), lengths + more][:, None]
-        hidden_BTD, held = module(ids_B1, cache=held)
-        np.testing.assert_allclose(
-            module.logits(hidden_BTD)[:, 0],
-            expected_BTV[np.arange(8), lengths + more],
-            atol=TOLERANCE,
-        )
+        ids_B1 = rows[np.arange(8), lengths + more][:, None]
+        logits_BTV, held = read(model)(params, ids_B1, held)
+        expected_BV = expected_BTV[np.arange(8), lengths + more]
+        np.testing.assert_allclose(logits_BTV[:, 0], expected_BV, atol=TOLERANCE)
 
 
-def test_a_cache_loops_inside_jit_with_donation(tiny, made):
+def test_a_cache_loops_inside_jit_with_donation(tiny, made, forward):
     graphdef, params = made(tiny())
 
     def generate(params, held, first_B1):
@@ -77,7 +66,7 @@ def test_a_cache_loops_inside_jit_with_donation(tiny, made):
     assert all(leaf.is_deleted() for leaf in donated.keys + donated.values)
     assert (held.length == 10).all()
     read_BT = jnp.concatenate([first_B1, ids_BT], axis=1)
-    logits_BTV = gpt2.forward(graphdef, params, read_BT[:, :-1])
+    logits_BTV = forward(tiny())(params, read_BT[:, :-1])
     assert np.array_equal(np.argmax(logits_BTV, axis=-1), ids_BT)
 
 

@@ -38,8 +38,9 @@ def one_device(tiny, made, rows):
     return results
 
 
-@pytest.mark.parametrize("scan_layers", [False, True])
-@pytest.mark.parametrize("shape", MESHES)
+@pytest.mark.parametrize(
+    ("shape", "scan_layers"), [*((shape, False) for shape in MESHES), (MESHES[-1], True)]
+)
 def test_eight_devices_equal_one(one_device, rows, shape, scan_layers):
     step, params, (expected, expected_grads) = one_device[scan_layers]
     mesh = mesh_of(*shape)
@@ -70,10 +71,9 @@ def test_eight_devices_equal_one(one_device, rows, shape, scan_layers):
     )
 
 
-@pytest.mark.parametrize("shape", MESHES)
-def test_parameters_are_drawn_where_they_live_with_the_same_numbers(tiny, made, vocab_size, shape):
+def test_parameters_are_drawn_where_they_live_with_the_same_numbers(tiny, made, vocab_size):
     _, expected = made(tiny())
-    places = sharding.shardings(gpt2.abstract(tiny(), vocab_size)[1], mesh_of(*shape))
+    places = sharding.shardings(gpt2.abstract(tiny(), vocab_size)[1], mesh_of(2, 2, 2))
     params = jax.jit(lambda: gpt2.create(tiny(), vocab_size, seed=0)[1], out_shardings=places)()
     assert params["tokens"].sharding == places["tokens"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-8), params, expected)

@@ -1,0 +1,87 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jgpt2 import manifest
+from jgpt2.corpus import build, dataset
+from jgpt2.errors import InputError
+from jgpt2.tokenizer import train as tokenizer_train
+from jgpt2.train import inputs
+
+
+def test_gathers_what_belongs_together(change, places, gathered):
+    store = inputs.store_path(places.datasets / "stories", "byte")
+    assert gathered.store.folder == store
+    assert gathered.tokenizer_folder == places.tokenizers / "byte"
+    parents = manifest.read(store, kind="tokens").parents
+    assert parents["tokenizer"] == gathered.tokenizer.fingerprint
+    assert parents["dataset"] == manifest.read(places.datasets / "stories").fingerprint
+
+
+def test_the_store_is_built_once_with_a_report(change, tmp_path, places):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "stories").symlink_to(places.datasets / "stories")
+    own = dataclasses.replace(places, datasets=tmp_path / "data")
+    tokenizer_train.train([], tmp_path / "tokenizers" / "other", name="other", kind="byte")
+    own = dataclasses.replace(own, tokenizers=tmp_path / "tokenizers")
+    reports = []
+    inputs.gather(change(tokenizer="other"), own, report=lambda *given: reports.append(given))
+    total = manifest.read(places.datasets / "stories").notes["num_bytes"]
+    assert reports[-1] == (total, total)
+    reports.clear()
+    inputs.gather(change(tokenizer="other"), own, report=lambda *given: reports.append(given))
+    assert reports == []
+
+
+def test_validation_is_whole_documents_in_order_within_the_bytes(change, places):
+    documents = list(dataset.open_split(places.datasets / "stories", "validation"))
+    sizes = np.cumsum([document.num_bytes for document in documents])
+    assert len(documents) > 3
+    for max_bytes, expected in (
+        (1, 1),  # the first one always
+        (int(sizes[1]), 2),
+        (int(sizes[2]) - 1, 2),
+        (10**9, len(documents)),
+        (None, len(documents)),
+    ):
+        found = inputs.gather(change(evaluation={"max_bytes": max_bytes}), places).validation
+        assert [scorable.id for scorable in found] == [one.id for one in documents[:expected]]
+
+
+def test_a_missing_dataset_lists_what_is_there(change, places, tmp_path):
+    with pytest.raises(InputError) as refused:
+        inputs.gather(change(dataset="novels"), places)
+    assert str(refused.value) == (
+        f"no dataset 'novels' in {places.datasets} (found: stories); build one with `jgpt2 corpus "
+        "build`, or choose with --dataset and --datasets."
+    )
+    with pytest.raises(InputError, match=r"no dataset 'stories' in .* \(which holds none\); build"):
+        inputs.gather(change(), inputs.Places(datasets=tmp_path / "none"))
+
+
+def test_a_folder_that_is_no_dataset_is_refused(change, places, tmp_path):
+    tokenizer_train.train([], tmp_path / "stories", name="stories", kind="byte")
+    with pytest.raises(InputError, match="holds a tokenizer, not a dataset"):
+        inputs.gather(change(), dataclasses.replace(places, datasets=tmp_path))
+
+
+def test_an_unknown_tokenizer_lists_the_choices(change, places, tmp_path):
+    with pytest.raises(InputError, match=r"no tokenizer 'sp-8k' in .*; choose one of byte\."):
+        inputs.gather(change(tokenizer="sp-8k"), places)
+    with pytest.raises(InputError, match="which holds none; make one with `jgpt2 tokenizer train`"):
+        inputs.gather(change(), dataclasses.replace(places, tokenizers=tmp_path))
+
+
+def test_a_store_of_another_dataset_is_refused_by_name(change, places, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("春はあけぼの。\n", "utf-8")
+    for name in ("夏は夜", "秋は夕暮れ", "冬はつとめて"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}。", "utf-8")
+    build.build(sorted(tmp_path.glob("*.txt")), tmp_path / "data" / "stories", name="stories")
+    store = inputs.store_path(places.datasets / "stories", "byte")
+    moved = inputs.store_path(tmp_path / "data" / "stories", "byte")
+    moved.parent.mkdir()
+    moved.symlink_to(store)
+    with pytest.raises(InputError, match=r"the token store at .* is of dataset .* but the dataset"):
+        inputs.gather(change(), dataclasses.replace(places, datasets=tmp_path / "data"))

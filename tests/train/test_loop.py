@@ -1,0 +1,318 @@
+"""The run: what it leaves, and that stopping it anywhere changes nothing."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jgpt2 import checkpoint, runs
+from jgpt2.errors import DamageError, InputError
+from jgpt2.train import loop, signals
+from jgpt2.train.log import RunLog
+
+TIMINGS = {"step_time_s", "data_wait_s", "tokens_per_s", "mfu", "evaluation_time_s"}
+EVALUATED = [3, 6, 9, 12, 14]  # of 14 steps, every third and the last
+
+
+class StopAfter:
+    """A request to stop that is seen at the end of the n-th step from here on."""
+
+    def __init__(self, num_steps):
+        self._left = num_steps
+
+    @property
+    def exit_code(self):
+        self._left -= 1
+        return 130 if self._left == 0 else None
+
+
+@pytest.fixture
+def go(trainer, gathered, tmp_path):
+    """go(stop_after=None): trains in this test's run folder, from where it is."""
+
+    def gone(stop_after=0, trainer=trainer):
+        return loop.execute(trainer, gathered, tmp_path / "run", StopAfter(stop_after))
+
+    return gone
+
+
+@pytest.fixture(scope="module")
+def whole(trainer, gathered, tmp_path_factory):
+    """The run folder of a run that nothing interrupted."""
+    run = tmp_path_factory.mktemp("one go") / "run"
+    assert loop.execute(trainer, gathered, run, signals.StopRequest()) == 0
+    return run
+
+
+def rows_of(run):
+    """metrics.jsonl without what depends on the clock, keys in order."""
+    rows = []
+    for line in (run / runs.METRICS).read_text("utf-8").splitlines():
+        row = json.loads(line)
+        assert set(row) & TIMINGS
+        rows.append({key: value for key, value in row.items() if key not in TIMINGS})
+    return [json.dumps(row) for row in rows]
+
+
+def final_state(trainer, run):
+    state = checkpoint.restore(run / runs.CHECKPOINTS, 14, trainer.abstract_state)
+    return jax.tree.map(np.asarray, state)
+
+
+def assert_same_run(trainer, run, whole):
+    """Parameters, optimizer state and metrics are those of the run that nothing interrupted."""
+    assert rows_of(run) == rows_of(whole)
+    found, expected = final_state(trainer, run), final_state(trainer, whole)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def steps_of(run):
+    return checkpoint.steps(run / runs.CHECKPOINTS)
+
+
+def test_a_run_logs_every_step_evaluates_and_saves(whole, gathered):
+    rows = runs.metrics(whole)
+    order = [(row["kind"], row["step"]) for row in rows]
+    expected = []
+    for step in range(1, 15):
+        expected += [("train", step)] + [("evaluation", step)] * (step in EVALUATED)
+    assert order == expected
+    train = [row for row in rows if row["kind"] == "train"]
+    assert train[-1]["tokens"] == 14 * 8 * 16
+    num_bytes = [round(row["loss"] * 8 * 16 / np.log(2) / row["bpb"]) for row in train]
+    assert [row["bytes"] for row in train] == np.cumsum(num_bytes).tolist()
+    assert train[-1]["loss"] < train[0]["loss"]
+    assert train[-1]["flops"] == 14 * train[0]["flops"]
+    assert train[-1]["lr"] == pytest.approx(3e-4)
+    assert all(row["mfu"] is None for row in train)  # nobody states the peak of a CPU
+    evaluations = [row for row in rows if row["kind"] == "evaluation"]
+    bits = [row["bits_per_byte"] for row in evaluations]
+    assert bits == sorted(bits, reverse=True)
+    assert evaluations[0]["num_bytes"] <= 300
+    assert evaluations[0]["num_documents"] == len(gathered.validation)
+    assert steps_of(whole) == [12, 14]  # two are kept, and the last is the best too
+    assert checkpoint.best_step(whole / runs.CHECKPOINTS) == 14
+
+
+def test_a_complete_run_is_left_alone(whole, go, tmp_path, capsys, trainer, gathered):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    assert loop.execute(trainer, gathered, whole, signals.StopRequest()) == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+    assert f"小さな実験: {whole} is complete at step 14" in capsys.readouterr().err
+
+
+def test_a_run_stopped_at_many_steps_is_the_same_run(trainer, whole, go, tmp_path, capsys):
+    run, reached = tmp_path / "run", 0
+    # Plain; evaluated; just after that; saved and evaluated; plain; evaluated; the last but one.
+    for step in (2, 3, 4, 6, 8, 9, 13):
+        assert go(stop_after=step - reached) == 130
+        reached = step
+        assert steps_of(run)[-1] == step
+        assert rows_of(run) == rows_of(whole)[: len(rows_of(run))]
+        assert len(steps_of(run)) <= 3
+        said = capsys.readouterr().err
+        assert f"小さな実験: saved step {step}; run the same command to go on" in said
+        assert ("going on from step" in said) == (step > 2)
+    assert go() == 0
+    assert_same_run(trainer, run, whole)
+    assert trainer.step._cache_size() == 1
+
+
+def test_a_stop_asked_for_at_the_last_step_finds_the_run_complete(trainer, go, tmp_path, whole):
+    assert go(stop_after=14) == 0
+    assert steps_of(tmp_path / "run") == [12, 14]
+    assert_same_run(trainer, tmp_path / "run", whole)
+
+
+def test_signals_end_the_run_with_their_exit_codes(trainer, gathered, tmp_path, monkeypatch, whole):
+    logged = RunLog.train
+
+    def raising(log, row):
+        logged(log, row)
+        if row["step"] in asked:
+            signal.raise_signal(asked.pop(row["step"]))
+
+    monkeypatch.setattr(RunLog, "train", raising)
+    asked = {3: signal.SIGTERM, 7: signal.SIGINT, 14: signal.SIGTERM}
+    for exit_code, step in ((42, 4), (130, 8), (0, 14)):
+        with signals.listening() as stop:
+            assert loop.execute(trainer, gathered, tmp_path / "run", stop) == exit_code
+        assert steps_of(tmp_path / "run")[-1] == step
+    assert not asked
+    assert_same_run(trainer, tmp_path / "run", whole)
+
+
+class CrashError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [6, 12, 14])
+def test_a_crash_between_evaluation_and_save(trainer, go, tmp_path, monkeypatch, whole, step):
+    save = checkpoint.Checkpoints.save
+
+    def crashing(checkpoints, at, *arguments, **named):
+        if at == step:
+            raise CrashError
+        save(checkpoints, at, *arguments, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
+        patch.setattr(checkpoint.Checkpoints, "save", crashing)
+        go()
+    assert runs.metrics(tmp_path / "run")[-1]["kind"] == "evaluation"
+    assert runs.metrics(tmp_path / "run")[-1]["step"] == step
+    assert step not in steps_of(tmp_path / "run")
+    assert go() == 0
+    assert_same_run(trainer, tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("step", [6, 12])
+def test_a_crash_between_save_and_the_next_step(trainer, go, tmp_path, monkeypatch, whole, step):
+    poll = checkpoint.Checkpoints.poll
+
+    def crashing(checkpoints):
+        if checkpoints._saving and checkpoints._saving[0] == step:
+            raise CrashError
+        poll(checkpoints)
+
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
+        patch.setattr(checkpoint.Checkpoints, "poll", crashing)
+        go()
+    assert steps_of(tmp_path / "run")[-1] == step  # a save that had begun is finished first
+    assert go() == 0
+    assert_same_run(trainer, tmp_path / "run", whole)
+
+
+def test_a_kill_during_a_save(trainer, go, tmp_path, whole):
+    run = tmp_path / "run"
+    for step in (6, 8):
+        assert go(stop_after=step - max(steps_of(run), default=0)) == 130
+    # What a kill leaves: a folder without a record, another only begun, and lines that go further.
+    folder = run / runs.CHECKPOINTS
+    (folder / "8.json").unlink()
+    shutil.copytree(folder / "8", folder / "9.orbax-checkpoint-tmp")
+    with (run / runs.METRICS).open("a") as file:
+        file.write(json.dumps({"kind": "train", "step": 9}) + '\n{"kind": "tr')
+    assert steps_of(run) == [6]
+    assert go() == 0
+    assert_same_run(trainer, run, whole)
+    assert sorted(path.name for path in folder.iterdir()) == ["12", "12.json", "14", "14.json"]
+
+
+def test_a_kill_before_the_first_checkpoint(trainer, go, tmp_path, whole):
+    run = tmp_path / "run"
+    assert go(stop_after=3) == 130
+    (run / runs.CHECKPOINTS / "3.json").unlink()
+    assert go() == 0
+    assert_same_run(trainer, run, whole)
+
+
+def poisoned(trainer, step, spoil):
+    """The trainer, whose metrics or state at a step are spoilt."""
+
+    def take(state, rows, token_bytes):
+        after, metrics = trainer.step(state, rows, token_bytes)
+        with jax.transfer_guard("allow"):
+            return spoil(after, metrics) if int(after.step) == step else (after, metrics)
+
+    return dataclasses.replace(trainer, step=take)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(trainer, go, tmp_path):
+    def spoil(state, metrics):
+        return state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params)), metrics
+
+    with pytest.raises(InputError) as refused:
+        go(trainer=poisoned(trainer, 11, spoil))
+    assert str(refused.value) == (
+        "the loss is nan and the gradient norm nan at step 12; lower optimizer.peak_lr or lengthen "
+        "schedule.warmup, in another --run folder. The last checkpoint here is from before this "
+        "step."
+    )
+    assert steps_of(tmp_path / "run") == [6]
+    assert runs.metrics(tmp_path / "run")[-1]["step"] == 11
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_though_its_loss_is(trainer, go, tmp_path):
+    def spoil(state, metrics):
+        return state, metrics._replace(grad_norm=jnp.full((), jnp.inf))
+
+    with pytest.raises(InputError, match=r"the gradient norm inf at step 6; lower"):
+        go(trainer=poisoned(trainer, 6, spoil))
+    assert steps_of(tmp_path / "run") == []
+
+
+def test_the_time_of_a_step_is_without_evaluation_and_save(trainer, go, tmp_path, monkeypatch):
+    passed_s, clock, save = 0, time.perf_counter, checkpoint.Checkpoints.save
+
+    def slow(*arguments, **named):
+        nonlocal passed_s
+        save(*arguments, **named)
+        passed_s += 1000
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + passed_s)
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", slow)
+    assert go(stop_after=8) == 130
+    times = [row["step_time_s"] for row in runs.metrics(tmp_path / "run") if row["kind"] == "train"]
+    assert max(times) < 1000
+
+
+def test_another_config_is_refused_before_anything_is_touched(trainer, gathered, whole, change):
+    other = dataclasses.replace(trainer, experiment=change(optimizer={"peak_lr": 1e-3}))
+    before = rows_of(whole)
+    with pytest.raises(InputError, match=r"optimizer\.peak_lr: 0\.003 -> 0\.001"):
+        loop.execute(other, gathered, whole, signals.StopRequest())
+    assert rows_of(whole) == before
+
+
+def test_a_damaged_checkpoint_is_refused(go, tmp_path):
+    run = tmp_path / "run"
+    go(stop_after=2)
+    (run / runs.CHECKPOINTS / "2" / "_CHECKPOINT_METADATA").write_text("{}")
+    with pytest.raises(DamageError, match="_CHECKPOINT_METADATA is damaged"):
+        go()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": {"context": 10**6}},
+            "the split has .* tokens, but one row takes context . 1 = 1000001; lower model.context",
+        ),
+        (
+            {"mesh": {"data": 3}},
+            "mesh.data=3 x mesh.fsdp=1 x mesh.tensor=1 does not make 8 devices",
+        ),
+        (
+            {"mesh": {"tensor": 4}},
+            "model.heads=2 does not divide over mesh.tensor=4; choose a divisor of 2",
+        ),
+        (
+            {"mesh": {"fsdp": 8}, "model": {"embed_dim": 12}},
+            "model.embed_dim = 12 does not divide over mesh.fsdp = 8; choose a multiple of 8",
+        ),
+        (
+            {"batch": {"sequences": 12}},
+            "batch rows = 12 does not divide over mesh.data x mesh.fsdp = 8",
+        ),
+        (
+            {"batch": {"sequences": 16, "accumulation": 4}},
+            "batch rows = 4 does not divide over mesh.data x mesh.fsdp = 8",
+        ),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_goes_to_a_device(
+    gathered, change, tmp_path, changes, message
+):
+    guard = jax.transfer_guard("disallow_explicit")
+    with guard, pytest.raises(InputError, match=message):
+        loop.train(change(**changes), gathered, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
