@@ -78,8 +78,14 @@ class Walk:
 
     root: Path
     """Holds text/, data/ja, tokenizers/{byte,sp} and runs/{byte,sp}."""
-    answers: dict[str, Any]
+    answers: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What each command with --json printed, by a short name."""
+
+    def training(self, name: str, run: Path) -> list[object]:
+        """The command that trains the smallest model with the vocabulary `name` into `run`."""
+        places = ["--datasets", self.root / "data", "--tokenizers", self.root / "tokenizers"]
+        named = ["--dataset", "ja", "--tokenizer", name, "--name", name, "--run", run]
+        return ["train", *SMALLEST_RUN, *places, *named]
 
 
 @pytest.fixture(scope="session")
@@ -91,22 +97,18 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     (root / "text" / "港 の朝.txt").write_text(
         "港の朝は早い。\r\n船が戻る。\n", "utf-8", newline=""
     )
-    answers = {
-        "dataset": run_command(
-            "corpus", "build", root / "text", "--out", data, "--test-share", 0.05, "--json"
-        ).json(),
-        "byte": run_command(
-            "tokenizer", "train", "--kind", "byte", "--out", vocabularies / "byte", "--json"
-        ).json(),
-    }
+    made = Walk(root)
+    answers = made.answers
+    answers["dataset"] = run_command(
+        "corpus", "build", root / "text", "--out", data, "--test-share", 0.05, "--json"
+    ).json()
+    byte = ["--kind", "byte", "--out", vocabularies / "byte"]
+    answers["byte"] = run_command("tokenizer", "train", *byte, "--json").json()
     learn = ["--dataset", data, "--vocab-size", 1500, "--out", vocabularies / "sp"]
     answers["sp"] = run_command("tokenizer", "train", *learn, "--json").json()
     for name in ("byte", "sp"):
         run = root / "runs" / name
-        places = ["--datasets", root / "data", "--tokenizers", vocabularies, "--dataset", "ja"]
-        trained = run_command(
-            "train", *SMALLEST_RUN, *places, "--tokenizer", name, "--name", name, "--run", run
-        )
+        trained = run_command(*made.training(name, run))
         assert trained.exit_code == 0, trained.err
         answers[f"evaluation of {name}"] = run_command(
             "evaluate", run, "--dataset", data, "--xz", "--json"
@@ -114,4 +116,4 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         answers[f"samples of {name}"] = run_command(
             "generate", run, "--prompt", "港の朝は、", "--max-tokens", 12, "--top-k", 20, "--json"
         ).json()
-    return Walk(root, answers)
+    return made

@@ -43,8 +43,8 @@ def build(
     building = out.with_name(f".{out.name}.partial")
     shutil.rmtree(building, ignore_errors=True)  # of a build that was killed
     made = building / "dataset"
-    made.mkdir(parents=True)
     try:
+        made.mkdir(parents=True)
         with spool.Spool(building) as store:
             drops = _collect(store, paths, seed, licenses, report)
             spans = _spans(store, shares, drops)

@@ -18,8 +18,8 @@ def visible(queries_BT: Int[Array, "#B T"], num_keys: int) -> Bool[Array, "#B T 
 
 def attend(
     q_BTHK: Float[Array, "B T H K"],
-    k_BSHK: Float[Array, "B S H K"],
-    v_BSHK: Float[Array, "B S H K"],
+    k_BHSK: Float[Array, "B H S K"],
+    v_BHSK: Float[Array, "B H S K"],
     visible_BTS: Bool[Array, "#B T S"],
     *,
     dropout: float = 0.0,
@@ -27,15 +27,15 @@ def attend(
 ) -> Float[Array, "B T H K"]:
     """softmax(q·k / √K)·v over the visible keys (Vaswani et al. 2017, section 3.2.1).
 
-    Scores and softmax are float32; the weights return to the type of `v_BSHK`. With `rng`, that
+    Scores and softmax are float32; the weights return to the type of `v_BHSK`. With `rng`, that
     share of the weights is dropped.
     """
     q_BTHK = q_BTHK * q_BTHK.shape[-1] ** -0.5
-    scores_BHTS = jnp.einsum("BTHK,BSHK->BHTS", q_BTHK, k_BSHK, preferred_element_type=jnp.float32)
+    scores_BHTS = jnp.einsum("BTHK,BHSK->BHTS", q_BTHK, k_BHSK, preferred_element_type=jnp.float32)
     scores_BHTS = jnp.where(visible_BTS[:, None], scores_BHTS, MASKED_SCORE)
-    weights_BHTS = jax.nn.softmax(scores_BHTS, axis=-1).astype(v_BSHK.dtype)
+    weights_BHTS = jax.nn.softmax(scores_BHTS, axis=-1).astype(v_BHSK.dtype)
     weights_BHTS = drop(weights_BHTS, dropout, rng)
-    return jnp.einsum("BHTS,BSHK->BTHK", weights_BHTS, v_BSHK)
+    return jnp.einsum("BHTS,BHSK->BTHK", weights_BHTS, v_BHSK)
 
 
 def drop(

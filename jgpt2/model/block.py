@@ -71,15 +71,16 @@ class Attention(nnx.Module):
     ) -> tuple[Float[Array, "M D"], tuple[Array, Array]]:
         """The mix and the keys and values it looked at: `held` with the new ones written in."""
         qkv_BT3HK = self.qkv(x_MD).reshape(batch, -1, 3, self.heads, x_MD.shape[1] // self.heads)
-        q_BTHK, k_BSHK, v_BSHK = (qkv_BT3HK[:, :, part] for part in range(3))
+        q_BTHK = qkv_BT3HK[:, :, 0]
+        k_BHSK, v_BHSK = (qkv_BT3HK[:, :, part].swapaxes(1, 2) for part in (1, 2))
         if held is not None:
-            k_BSHK = kv_cache.write(held[0], k_BSHK, positions_BT)
-            v_BSHK = kv_cache.write(held[1], v_BSHK, positions_BT)
-        visible_BTS = attention.visible(positions_BT, k_BSHK.shape[1])
+            k_BHSK = kv_cache.write(held[0], k_BHSK, positions_BT)
+            v_BHSK = kv_cache.write(held[1], v_BHSK, positions_BT)
+        visible_BTS = attention.visible(positions_BT, k_BHSK.shape[2])
         mixed_BTHK = attention.attend(
-            q_BTHK, k_BSHK, v_BSHK, visible_BTS, dropout=self.dropout, rng=rng
+            q_BTHK, k_BHSK, v_BHSK, visible_BTS, dropout=self.dropout, rng=rng
         )
-        return self.out(mixed_BTHK.reshape(x_MD.shape)), (k_BSHK, v_BSHK)
+        return self.out(mixed_BTHK.reshape(x_MD.shape)), (k_BHSK, v_BHSK)
 
 
 class Mlp(nnx.Module):

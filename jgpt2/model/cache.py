@@ -20,9 +20,11 @@ from jgpt2.errors import InputError
 class KVCache:
     """What attention remembers; a pytree of fixed shapes."""
 
-    keys: tuple[Float[Array, "B S H K"], ...]
+    # Heads before places: attention reads [S, K] per head as it lies, without a transposed copy of
+    # the whole cache at every token (measured on a CPU: a twentieth of the time).
+    keys: tuple[Float[Array, "B H S K"], ...]
     """One array per layer; places from `length` on hold nothing of meaning."""
-    values: tuple[Float[Array, "B S H K"], ...]
+    values: tuple[Float[Array, "B H S K"], ...]
     """Like the keys."""
     length: Int[Array, " B"]
     """Tokens read so far in each row."""
@@ -30,7 +32,7 @@ class KVCache:
     @property
     def places(self) -> int:
         """Tokens that each row has room for (S)."""
-        return self.keys[0].shape[1]
+        return self.keys[0].shape[2]
 
 
 def empty(model: config.Model, batch: int, length: int, dtype: jnp.dtype | None = None) -> KVCache:
@@ -44,7 +46,7 @@ def empty(model: config.Model, batch: int, length: int, dtype: jnp.dtype | None 
             f"choose a length from 1 to {model.context}."
         )
     dtype = jnp.dtype(model.compute_dtype) if dtype is None else dtype
-    shape = (batch, length, model.heads, model.embed_dim // model.heads)
+    shape = (batch, model.heads, length, model.embed_dim // model.heads)
     # Every layer has its own buffers, so that a donated cache is updated in place.
     return KVCache(
         keys=tuple(jnp.zeros(shape, dtype) for _ in range(model.layers)),
@@ -63,11 +65,11 @@ def with_length(cache: KVCache, length_B: Int[Array, " B"]) -> KVCache:
 
 
 def write(
-    held_BSHK: Float[Array, "B S H K"],
-    new_BTHK: Float[Array, "B T H K"],
+    held_BHSK: Float[Array, "B H S K"],
+    new_BHTK: Float[Array, "B H T K"],
     positions_BT: Int[Array, "B T"],
-) -> Float[Array, "B S H K"]:
-    """`held_BSHK` with the new entries at their places; entries beyond the last place are lost."""
-    rows_B1 = jnp.arange(held_BSHK.shape[0])[:, None]
-    new_BTHK = new_BTHK.astype(held_BSHK.dtype)
-    return held_BSHK.at[rows_B1, positions_BT].set(new_BTHK, mode="drop", unique_indices=True)
+) -> Float[Array, "B H S K"]:
+    """`held_BHSK` with the new entries at their places; entries beyond the last place are lost."""
+    rows_B1 = jnp.arange(held_BHSK.shape[0])[:, None]
+    new_BTHK = new_BHTK.swapaxes(1, 2).astype(held_BHSK.dtype)
+    return held_BHSK.at[rows_B1, :, positions_BT].set(new_BTHK, mode="drop", unique_indices=True)

@@ -71,15 +71,15 @@ def test_a_cache_loops_inside_jit_with_donation(tiny, made, forward):
 
 
 def test_entries_beyond_the_last_place_are_lost_and_overwrite_nothing():
-    held_BSHK = jnp.zeros((2, 3, 1, 1))
-    written = cache.write(held_BSHK, jnp.ones((2, 2, 1, 1)), jnp.array([[2, 3], [0, 1]]))
-    assert np.array_equal(written[..., 0, 0], [[0, 0, 1], [1, 1, 0]])
+    held_BHSK = jnp.zeros((2, 1, 3, 1))
+    written = cache.write(held_BHSK, jnp.ones((2, 1, 2, 1)), jnp.array([[2, 3], [0, 1]]))
+    assert np.array_equal(written[:, 0, :, 0], [[0, 0, 1], [1, 1, 0]])
 
 
 def test_the_cache_has_the_compute_type_unless_told_otherwise(tiny):
     held = cache.empty(tiny(compute_dtype="bfloat16"), 2, 5)
     assert held.keys[0].dtype == jnp.bfloat16
-    assert held.keys[0].shape == (2, 5, 4, 8)
+    assert held.keys[0].shape == (2, 4, 5, 8)
     assert held.places == 5
     assert cache.empty(tiny(), 2, 5, jnp.dtype("bfloat16")).values[1].dtype == jnp.bfloat16
 
