@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from jgpt2 import runs
 from jgpt2.corpus import records
 from jgpt2.evaluate import baseline, bits, suite, windows
@@ -37,17 +39,18 @@ def evaluate(
     shape = model.experiment.model
     parts = model.mesh.shape["data"] * model.mesh.shape["fsdp"]
     texts = [(document.id, document.source, document.text) for document in documents]
-    scores = bits.score(
-        model.graphdef,
-        model.params,
-        bits.prepare(texts, model.tokenizer),
-        model=shape,
-        eot=model.tokenizer.eot,
-        stride=stride,
-        rows=parts * math.ceil(EVALUATION_ROWS / parts),
-        sharding=sharding.batch_sharding(model.mesh),
-        report=report,
-    )
+    with jax.set_mesh(model.mesh):
+        scores = bits.score(
+            model.graphdef,
+            model.params,
+            bits.prepare(texts, model.tokenizer),
+            model=shape,
+            eot=model.tokenizer.eot,
+            stride=stride,
+            rows=parts * math.ceil(EVALUATION_ROWS / parts),
+            sharding=sharding.batch_sharding(model.mesh),
+            report=report,
+        )
     return suite.record(
         scores,
         model=model.fingerprint,

@@ -203,11 +203,12 @@ def _commands(out: Path, text: Sequence[Path], vocab_size: int) -> list[str]:
     ]
     sampled = ["--temperature", SAMPLER.temperature, "--top-k", SAMPLER.top_k]
     sampled += ["--top-p", SAMPLER.top_p, "--max-tokens", _max_tokens()]
+    prompts = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
     for run in (out / "runs" / name for name in ARMS):
         places = ["--run", run, "--datasets", out, "--tokenizers", tokenizers]
         commands += [
             ["train", run / runs.CONFIG, *places],
             ["evaluate", run, "--dataset", data, "--xz"],
-            ["generate", run, "--prompt", *PROMPTS, *sampled],
+            ["generate", run, *prompts, *sampled],
         ]
     return [shlex.join(map(str, ["jgpt2", *command])) for command in commands]

@@ -185,15 +185,16 @@ def test_a_prompt_comes_from_a_flag_a_file_or_stdin(command, walk, tmp_path):
 
 
 def test_several_prompts_make_one_row_each(command, walk):
-    asked = ["generate", walk.root / "runs" / "sp", "--prompt", "朝", "--foo", "--samples", 2]
-    assert "--foo" in one_paragraph(command(*asked))
-    asked[3:5] = ["--prompt=朝"]
-    rows = command(*asked, *DRAWN, "--json").json()
-    assert [row["index"] for row in rows] == [0, 1]
-    assert {row["prompt"] for row in rows} == {"朝"}
-    assert len({row["text"] for row in rows}) == 2
-    shown = command(*asked, *DRAWN).out
-    assert shown == "".join(f"--- {row['index']}\n朝{row['text']}\n" for row in rows)
+    asked = ["generate", walk.root / "runs" / "sp", "--prompt", "朝", "--prompt=--夜", *DRAWN]
+    rows = command(*asked, "--json").json()
+    assert [(row["index"], row["prompt"]) for row in rows] == [(0, "朝"), (1, "--夜")]
+    shown = command(*asked).out
+    expected = (f"--- {row['index']}\n{row['prompt']}{row['text']}\n" for row in rows)
+    assert shown == "".join(expected)
+    twice = command(*asked[:4], "--samples", 2, *DRAWN, "--json").json()
+    assert {row["prompt"] for row in twice} == {"朝"}
+    assert twice[0]["text"] != twice[1]["text"]
+    assert twice[0]["text"] == rows[0]["text"]
 
 
 def test_prompts_that_cannot_be_used_are_refused(command, walk, tmp_path):

@@ -151,6 +151,18 @@ def test_an_unknown_numeric_column_is_refused():
         html.table(["a", "b"], [], caption="", numeric=["c"])
 
 
+def test_blocks_stand_side_by_side():
+    made = html.beside(html.excerpt("左", "一"), html.excerpt("右 <b>", "二"))
+    assert made.startswith('<div class="beside"><figure')
+    assert made.index("左") < made.index("右 &lt;b&gt;")
+
+
+def test_a_listing_keeps_its_lines():
+    made = html.listing(["jgpt2 quickstart --out 'a b'", "jgpt2 count <size>"])
+    assert made.startswith('<pre tabindex="0"><code>jgpt2 quickstart --out')
+    assert "\njgpt2 count &lt;size&gt;</code></pre>" in made
+
+
 def test_an_excerpt_keeps_its_lines_and_its_language():
     made = html.excerpt("一行目\n  二行目 <b>", "合成")
     assert '<blockquote lang="ja">一行目\n  二行目 &lt;b&gt;</blockquote>' in made

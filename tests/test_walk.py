@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from jgpt2 import config, manifest, quickstart, runs
 from jgpt2.corpus import dataset
 from jgpt2.data import tokens
+from jgpt2.generate import stream
 from jgpt2.tokenizer import load
 
 VOCABULARIES = ("byte", "sp")
@@ -135,6 +137,7 @@ def test_a_quickstart_goes_on_after_ctrl_c(walk, command, tmp_path, small_quicks
     check_equal_bytes(out)
     check_samples(out, done.out)
     check_report(out, verdict)
+    check_commands(out, [walk.root / "text"], command)
     refused = command(*asked[:-1], walk.root / "text" / "letter.jsonl")
     assert refused.exit_code == 2
     assert "other text" in refused.err
@@ -172,3 +175,17 @@ def check_report(out, verdict):
     assert page.count("合成テキスト synthetic") == 2 * len(quickstart.PROMPTS)
     assert not re.search(r"<(script|link|iframe|img)\b|\bsrc=|@import|url\((?!#)", page)
     assert f"jgpt2 quickstart --out '{out}'" in page.replace("&#x27;", "'")
+
+
+def check_commands(out, text, command):
+    """The commands of the report make again what it shows."""
+    lines = quickstart._commands(out, text, 1500)
+    page = (out / "report.html").read_text("utf-8").replace("&#x27;", "'")
+    assert "\n".join(lines) in page
+    given = [shlex.split(line)[1:] for line in lines if "runs/byte" in line]
+    train, evaluate, generate = (command(*arguments) for arguments in given)
+    assert (train.exit_code, evaluate.exit_code) == (0, 0), train.err + evaluate.err
+    samples = (out / "runs" / "byte" / "samples.jsonl").read_text("utf-8").splitlines()
+    for line in samples:
+        sample = json.loads(line)
+        assert stream.neutralise(sample["prompt"] + sample["text"]) in generate.out

@@ -56,7 +56,7 @@ def each(
                     yield record
                 else:
                     drops["empty"] += 1
-                if report:
+                if report and raw.seekable():  # a named pipe has no place to tell
                     report(done + min(raw.tell(), size), total)
         done += size
         if report:

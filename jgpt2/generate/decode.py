@@ -273,7 +273,7 @@ def _hold(state: _State, sharding: NamedSharding | None) -> _State:
         return state
     rows = sharding.spec[0] if sharding.spec else None
     heads = model_sharding.LOGICAL_TO_MESH["heads"]
-    by_head = NamedSharding(sharding.mesh, PartitionSpec(rows, None, heads))
+    by_head = NamedSharding(sharding.mesh, PartitionSpec(rows, heads))
     everywhere = NamedSharding(sharding.mesh, PartitionSpec())
 
     def place(leaf: Array) -> Array:

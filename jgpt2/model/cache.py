@@ -21,7 +21,7 @@ class KVCache:
     """What attention remembers; a pytree of fixed shapes."""
 
     # Heads before places: attention reads [S, K] per head as it lies, without a transposed copy of
-    # the whole cache at every token (measured on a CPU: a twentieth of the time).
+    # the whole cache at every token (a CPU writes 16 rows 1.7 times as fast for it).
     keys: tuple[Float[Array, "B H S K"], ...]
     """One array per layer; places from `length` on hold nothing of meaning."""
     values: tuple[Float[Array, "B H S K"], ...]

@@ -11,7 +11,7 @@ from jgpt2.verbs import answer
 
 def generate(
     run: tyro.conf.Positional[Path],
-    prompt: tuple[str, ...] = (),
+    prompt: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     prompt_file: Path | None = None,
     samples: int = 1,
     temperature: float = 1.0,
@@ -27,7 +27,7 @@ def generate(
 
     Args:
         run: Run folder.
-        prompt: Texts to continue; several are written side by side in one batch.
+        prompt: Text to continue; given several times, all are written side by side in one batch.
         prompt_file: UTF-8 file that holds the text to continue; its last line break is left out.
         samples: Continuations of each prompt.
         temperature: Divides the logits; 0 always takes the likeliest token.

@@ -1,6 +1,5 @@
 import itertools
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -85,15 +84,15 @@ def test_given_rows_alone_are_made(stream: tokens.Tokens):
 
 
 def test_dropping_the_iterator_ends_its_threads(stream: tokens.Tokens):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     run = loader.batches(stream, context=CONTEXT, sequences=2, seed=0, first_step=0)
     next(run)
-    assert threading.active_count() > before
+    its_own = set(threading.enumerate()) - before
+    assert its_own
     del run
-    until = time.monotonic() + 10
-    while threading.active_count() > before:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    for thread in its_own:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
 
 
 def test_a_split_shorter_than_a_row_is_refused(stream: tokens.Tokens):

@@ -159,27 +159,31 @@ def test_a_killed_build_goes_on(
     resumes_to(store_folder, dataset_folder, tokenizer_folder, out)
 
 
-@pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_keeps_whole_shards_and_no_process(
     dataset_folder: Path,
     tokenizer_folder: Path,
-    store_folder: Path,
     tmp_path: Path,
     workers: int,
+    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ):
+    # Dozens of shards: workers finish the few that they were given before the interrupt.
+    monkeypatch.setattr(shards, "TEXT_BYTES", 200)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    tokens.build(dataset_folder, tokenizer_folder, whole)
+
     def report(done: int, total: int) -> None:
         signal.raise_signal(signal.SIGINT)
 
     old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, old))
     with pytest.raises(KeyboardInterrupt):
-        tokens.build(dataset_folder, tokenizer_folder, tmp_path, workers=workers, report=report)
+        tokens.build(dataset_folder, tokenizer_folder, out, workers=workers, report=report)
     assert multiprocessing.active_children() == []
-    assert not list(tmp_path.glob("*.partial"))
-    assert not manifest.exists(tmp_path)
-    resumes_to(store_folder, dataset_folder, tokenizer_folder, tmp_path)
+    assert not list(out.glob("*.partial"))
+    assert not manifest.exists(out)
+    resumes_to(whole, dataset_folder, tokenizer_folder, out)
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -35,7 +35,12 @@ def model_of(weights, heads, scan_layers=False):
 def load_logits(name):
     with safe_open(GOLDENS / f"logits-{name}.safetensors", "numpy") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return tensors, jnp.asarray(tensors.pop("ids")), tensors.pop("logits"), int(file.metadata()["heads"])
+        return (
+            tensors,
+            jnp.asarray(tensors.pop("ids")),
+            tensors.pop("logits"),
+            int(file.metadata()["heads"]),
+        )
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
