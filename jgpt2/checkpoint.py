@@ -7,13 +7,16 @@ files differ from the record is refused by name (Orbax itself restores a flipped
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +42,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self.folder)
         self._saving: tuple[int, float | None] | None = None
         self._was_silent = False
+        self._outer_hook = sys.unraisablehook
 
     def save(self, step: int, state: Any, *, bits_per_byte: float | None) -> None:
         """Starts saving `state` in the background; the best step has the lowest bits per byte.
@@ -84,6 +88,7 @@ class Checkpoints:
     def __enter__(self) -> Self:
         """Silences Orbax, which logs a traceback of everything that it also raises."""
         self._was_silent, _ORBAX_LOG.disabled = _ORBAX_LOG.disabled, True
+        sys.unraisablehook = functools.partial(_drop_closed_loop, self._outer_hook)
         return self
 
     def __exit__(
@@ -99,6 +104,8 @@ class Checkpoints:
                 self._manager.close()
         finally:
             _ORBAX_LOG.disabled = self._was_silent
+        if error is None:
+            sys.unraisablehook = self._outer_hook
 
     @contextlib.contextmanager
     def _whole_or_nothing(self) -> Iterator[None]:
@@ -109,13 +116,25 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            with contextlib.suppress(OSError):  # threads may still be writing
-                self._remove_unrecorded()
+            self._remove_what_comes()
             number = re.search(r"os_error_code='(\d+)'", str(error))
             if number is None:
                 raise
             code = int(number[1])
             raise OSError(code, os.strerror(code), str(self.folder)) from error
+
+    def _remove_what_comes(self) -> None:
+        """Removes a failed save until its threads, which go on writing for a while, are done."""
+        until_s = time.monotonic() + 10
+        is_clean = False
+        while not is_clean and time.monotonic() < until_s:
+            with contextlib.suppress(OSError):  # a file was added to a folder while it was emptied
+                self._remove_unrecorded()
+            time.sleep(0.3)
+            is_clean = not any(
+                entry.is_dir() and not (self.folder / f"{entry.name}.json").exists()
+                for entry in self.folder.iterdir()
+            )
 
     def _remove_unrecorded(self) -> None:
         """Removes what a killed save or removal left behind; nothing that has another name."""
@@ -202,6 +221,12 @@ def _reader(folder: Path) -> Iterator[ocp.Checkpointer]:
         yield reader
     finally:
         reader.close()
+
+
+def _drop_closed_loop(outer: Callable[[Any], object], told: Any) -> None:
+    # After a failed save, TensorStore's threads call Orbax's closed loop until the process ends.
+    if not (isinstance(told.exc_value, RuntimeError) and "loop is closed" in str(told.exc_value)):
+        outer(told)
 
 
 def _write_record(folder: Path, step: int, bits_per_byte: float | None) -> None:

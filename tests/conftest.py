@@ -10,6 +10,7 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import contextlib
 import dataclasses
+import fcntl
 import io
 import json
 import shutil
@@ -78,7 +79,7 @@ class Walk:
 
     root: Path
     """Holds text/, data/ja, tokenizers/{byte,sp} and runs/{byte,sp}."""
-    answers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    answers: dict[str, Any]
     """What each command with --json printed, by a short name."""
 
     def training(self, name: str, run: Path) -> list[object]:
@@ -90,15 +91,25 @@ class Walk:
 
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    root = tmp_path_factory.mktemp("walk") / "散歩 一"
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all workers: the first one makes it, the others wait for it
+    made = shared / "walk.json"
+    with (shared / "walk.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            made.write_text(json.dumps(_walk(shared / "散歩 一")), "utf-8")
+    return Walk(shared / "散歩 一", json.loads(made.read_text("utf-8")))
+
+
+def _walk(root: Path) -> dict[str, Any]:
     data, vocabularies = root / "data" / "ja", root / "tokenizers"
     (root / "text").mkdir(parents=True)
     shutil.copy(ROOT / "jgpt2" / "sample" / "letter.jsonl", root / "text")
     (root / "text" / "港 の朝.txt").write_text(
         "港の朝は早い。\r\n船が戻る。\n", "utf-8", newline=""
     )
-    made = Walk(root)
-    answers = made.answers
+    answers = {}
     answers["dataset"] = run_command(
         "corpus", "build", root / "text", "--out", data, "--test-share", 0.05, "--json"
     ).json()
@@ -108,7 +119,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     answers["sp"] = run_command("tokenizer", "train", *learn, "--json").json()
     for name in ("byte", "sp"):
         run = root / "runs" / name
-        trained = run_command(*made.training(name, run))
+        trained = run_command(*Walk(root, answers).training(name, run))
         assert trained.exit_code == 0, trained.err
         answers[f"evaluation of {name}"] = run_command(
             "evaluate", run, "--dataset", data, "--xz", "--json"
@@ -116,4 +127,4 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         answers[f"samples of {name}"] = run_command(
             "generate", run, "--prompt", "港の朝は、", "--max-tokens", 12, "--top-k", 20, "--json"
         ).json()
-    return made
+    return answers

@@ -256,6 +256,7 @@ sys.exit(cli.main(sys.argv[1:]))
         check=False,
     )
     assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
     said = done.stderr.splitlines()[-1]
     assert said.startswith("jgpt2: ")
     assert "free some space and run the same command again" in said
