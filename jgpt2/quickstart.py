@@ -133,11 +133,11 @@ def _train_tokenizers(out: Path, vocab_size: int) -> None:
 
 def _train(out: Path, name: str) -> int:
     places = inputs.Places(datasets=out, tokenizers=out / "tokenizers")
+    devices = jax.device_count()  # each takes as many rows as the others
     with progress.of_work("tokenizing", "bytes") as report:
-        gathered = inputs.gather(_experiment(name, 1), places, report=report)
+        gathered = inputs.gather(_experiment(name, devices), places, report=report)
     training = gathered.store.split("train")
     bytes_per_row = MODEL.context * training.num_bytes / training.num_tokens
-    devices = jax.device_count()  # each takes as many rows as the others
     sequences = devices * max(1, round(BATCH_BYTES / bytes_per_row / devices))
     return loop.train(_experiment(name, sequences), gathered, out / "runs" / name)
 

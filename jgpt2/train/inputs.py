@@ -14,7 +14,7 @@ from jgpt2.data import tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
 from jgpt2.tokenizer import load
-from jgpt2.train.loop import Inputs
+from jgpt2.train import loop
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ def gather(
     *,
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
-) -> Inputs:
+) -> loop.Inputs:
     """The inputs of a run, its token store built if it is not there yet.
 
     `report(done, total)` counts bytes of text while the store is built. Raises InputError when a
-    name is not found or when dataset, tokenizer and store do not belong together.
+    name is not found, when dataset, tokenizer and store do not belong together, or when the
+    experiment does not divide over the devices.
     """
     folder = places.datasets / experiment.dataset
     if not manifest.exists(folder):
@@ -49,12 +50,13 @@ def gather(
         )
     tokenizer_folder = load.find(places.tokenizers, experiment.tokenizer)
     tokenizer = load.load(tokenizer_folder)
+    loop.make_mesh(experiment, tokenizer.vocab_size)  # refused before the store, which takes long
     store_folder = store_path(folder, experiment.tokenizer)
     tokens.build(folder, tokenizer_folder, store_folder, workers=workers, report=report)
     validation = _first_documents(
         dataset.open_split(folder, "validation"), experiment.evaluation.max_bytes
     )
-    return Inputs(
+    return loop.Inputs(
         store=tokens.open_store(store_folder, tokenizer_fingerprint=tokenizer.fingerprint),
         tokenizer=tokenizer,
         tokenizer_folder=tokenizer_folder,

@@ -68,17 +68,19 @@ def train(experiment: config.Experiment, inputs: Inputs, run: Path) -> int:
         return execute(trainer, inputs, run, stop)
 
 
+def make_mesh(experiment: config.Experiment, vocab_size: int) -> Mesh:
+    """The mesh of a run; InputError when its model, vocabulary or batch do not divide over it."""
+    mesh = sharding.make_mesh(experiment.mesh)
+    rows = experiment.batch.sequences // experiment.batch.accumulation
+    sharding.check(experiment.model, gpt2.padded_vocab(vocab_size), rows, mesh)
+    return mesh
+
+
 def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
     """Checks the experiment against its data and devices, and builds the parts of the run."""
     training = inputs.store.split("train")
     loader.check(training, context=experiment.model.context)
-    mesh = sharding.make_mesh(experiment.mesh)
-    sharding.check(
-        experiment.model,
-        gpt2.padded_vocab(inputs.tokenizer.vocab_size),
-        experiment.batch.sequences // experiment.batch.accumulation,
-        mesh,
-    )
+    mesh = make_mesh(experiment, inputs.tokenizer.vocab_size)
     steps = budget.num_steps(
         experiment,
         vocab_size=inputs.tokenizer.vocab_size,
