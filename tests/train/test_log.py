@@ -1,6 +1,6 @@
+import contextlib
 import io
 import json
-import contextlib
 import os
 import pty
 import sys
