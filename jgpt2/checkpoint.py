@@ -131,22 +131,28 @@ class Checkpoints:
             with contextlib.suppress(OSError):  # a file was added to a folder while it was emptied
                 self._remove_unrecorded()
             time.sleep(0.3)
-            is_clean = not any(
-                entry.is_dir() and not (self.folder / f"{entry.name}.json").exists()
-                for entry in self.folder.iterdir()
-            )
+            is_clean = not self._unrecorded()
 
     def _remove_unrecorded(self) -> None:
-        """Removes what a killed save or removal left behind; nothing that has another name."""
-        if not self.folder.is_dir() or jax.process_index() != 0:
-            return
-        recorded = {str(step) for step in steps(self.folder)}
-        for entry in self.folder.iterdir():
-            if entry.is_dir() and _STEP_FOLDER.fullmatch(entry.name):
-                if entry.name not in recorded:
-                    shutil.rmtree(entry)
-            elif entry.stem.isdigit() and entry.suffix == ".json" and entry.stem not in recorded:
+        for entry in self._unrecorded():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
                 entry.unlink()
+
+    def _unrecorded(self) -> list[Path]:
+        """What a killed save or removal left behind, for process 0; nothing of another name."""
+        if not self.folder.is_dir() or jax.process_index() != 0:
+            return []
+        recorded = {str(step) for step in steps(self.folder)}
+        return [
+            entry
+            for entry in self.folder.iterdir()
+            if (
+                entry.is_dir() and _STEP_FOLDER.fullmatch(entry.name) and entry.name not in recorded
+            )
+            or (entry.suffix == ".json" and entry.stem.isdigit() and entry.stem not in recorded)
+        ]
 
     def _remove_old(self) -> None:
         kept = {best_step(self.folder), *steps(self.folder)[-self._keep_last :]}

@@ -4,7 +4,6 @@ Connects `jgpt2.runs.open_model` with `jgpt2.evaluate` and `jgpt2.generate`; the
 quickstart and later the server all go through here.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,7 +36,6 @@ def evaluate(
     it; `report(done, all)` counts windows. Raises InputError when there is no text.
     """
     shape = model.experiment.model
-    parts = model.mesh.shape["data"] * model.mesh.shape["fsdp"]
     texts = [(document.id, document.source, document.text) for document in documents]
     with jax.set_mesh(model.mesh):
         scores = bits.score(
@@ -47,7 +45,7 @@ def evaluate(
             model=shape,
             eot=model.tokenizer.eot,
             stride=stride,
-            rows=parts * math.ceil(EVALUATION_ROWS / parts),
+            rows=sharding.batch_rows(model.mesh, EVALUATION_ROWS),
             sharding=sharding.batch_sharding(model.mesh),
             report=report,
         )

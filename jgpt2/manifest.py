@@ -118,6 +118,17 @@ def verify(folder: Path, *, kind: str | None = None) -> Manifest:
     return manifest
 
 
+def check_sizes(folder: Path, described: Manifest) -> None:
+    """DamageError when a file is missing or of another size: cheap, at every opening."""
+    for file, entry in described.files.items():
+        path = folder / file
+        if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
+            raise DamageError(
+                f"{path} is missing or not of its {entry['num_bytes']} bytes; "
+                f"restore it, or remove {folder} and build it again."
+            )
+
+
 def code_version() -> str:
     """The package version, with the commit where the package lies in a git checkout."""
     checkout = Path(__file__).resolve().parents[1]

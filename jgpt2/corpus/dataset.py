@@ -21,7 +21,7 @@ from tensorflow_datasets.core import splits as splits_lib
 
 from jgpt2 import manifest
 from jgpt2.corpus import records
-from jgpt2.errors import DamageError, InputError
+from jgpt2.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 _TEXTS = ("id", "url", "source", "license", "title", "text")
@@ -166,11 +166,5 @@ def open_split(folder: Path, split: str) -> Split:
             f"dataset {known.name} at {folder} has no split {split!r}; "
             f"choose one of {', '.join(known.notes['splits'])}."
         )
-    for file, entry in known.files.items():
-        path = folder / file
-        if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
-            raise DamageError(
-                f"{path} is missing or not of its {entry['num_bytes']} bytes; "
-                "restore it or build the dataset again."
-            )
+    manifest.check_sizes(folder, known)
     return Split(folder, split)

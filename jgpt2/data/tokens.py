@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from jgpt2 import manifest
 from jgpt2.data import pool, shards
-from jgpt2.errors import DamageError, InputError
+from jgpt2.errors import InputError
 from jgpt2.tokenizer import load
 
 _BUILDING = "building.json"
@@ -178,13 +178,7 @@ def open_store(folder: Path, *, tokenizer_fingerprint: str) -> TokenStore:
             f"{tokenizer_fingerprint[:12]} is in use, to which its ids mean other text; give the "
             "store of that tokenizer, or build one."
         )
-    for file, entry in described.files.items():
-        path = folder / file
-        if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
-            raise DamageError(
-                f"{path} is missing or not of its {entry['num_bytes']} bytes; "
-                "restore it, or remove the folder and build the store again."
-            )
+    manifest.check_sizes(folder, described)
     return TokenStore(folder, described)
 
 

@@ -6,6 +6,7 @@ The mesh is `data × fsdp × tensor`: copies of the model, shares of parameters 
 and shares of heads, MLP and vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,6 +113,12 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
 def batch_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     """For arrays whose first axis is the batch: its rows are spread over data and fsdp."""
     return NamedSharding(mesh, spec(("batch",)))
+
+
+def batch_rows(mesh: jax.sharding.Mesh, at_least: int) -> int:
+    """The fewest rows, `at_least` or more, that `batch_sharding` divides evenly."""
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    return parts * math.ceil(at_least / parts)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:

@@ -189,7 +189,6 @@ def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params],
     """A function that scores the validation documents and gives a row for metrics.jsonl."""
     model = trainer.experiment.model
     graphdef, _ = gpt2.abstract(model, inputs.tokenizer.vocab_size)
-    parts = trainer.mesh.shape["data"] * trainer.mesh.shape["fsdp"]
 
     def evaluate(step: int, params: gpt2.Params) -> dict[str, Any]:
         started_s = time.perf_counter()
@@ -199,7 +198,7 @@ def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params],
             inputs.validation,
             model=model,
             eot=inputs.tokenizer.eot,
-            rows=parts * math.ceil(EVALUATION_ROWS / parts),
+            rows=sharding.batch_rows(trainer.mesh, EVALUATION_ROWS),
             sharding=sharding.batch_sharding(trainer.mesh),
         )
         total = bits.summary(scores).overall
