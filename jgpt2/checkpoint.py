@@ -29,6 +29,7 @@ from jgpt2.errors import DamageError, InputError
 
 _STEP_FOLDER = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*)?")
 _ORBAX_LOG = logging.getLogger("absl")
+_ASYNCIO_LOG = logging.getLogger("asyncio")
 
 
 class Checkpoints:
@@ -88,6 +89,7 @@ class Checkpoints:
     def __enter__(self) -> Self:
         """Silences Orbax, which logs a traceback of everything that it also raises."""
         self._was_silent, _ORBAX_LOG.disabled = _ORBAX_LOG.disabled, True
+        _ASYNCIO_LOG.addFilter(_is_no_echo)
         sys.unraisablehook = functools.partial(_drop_closed_loop, self._outer_hook)
         return self
 
@@ -106,6 +108,7 @@ class Checkpoints:
             _ORBAX_LOG.disabled = self._was_silent
         if error is None:
             sys.unraisablehook = self._outer_hook
+            _ASYNCIO_LOG.removeFilter(_is_no_echo)
 
     @contextlib.contextmanager
     def _whole_or_nothing(self) -> Iterator[None]:
@@ -233,6 +236,11 @@ def _drop_closed_loop(outer: Callable[[Any], object], told: Any) -> None:
     # After a failed save, TensorStore's threads call Orbax's closed loop until the process ends.
     if not (isinstance(told.exc_value, RuntimeError) and "loop is closed" in str(told.exc_value)):
         outer(told)
+
+
+def _is_no_echo(told: logging.LogRecord) -> bool:
+    # Of a failed save one write is raised; asyncio logs the others, whenever they are collected.
+    return "never retrieved" not in told.getMessage()
 
 
 def _write_record(folder: Path, step: int, bits_per_byte: float | None) -> None:

@@ -226,7 +226,7 @@ def test_a_disk_that_fills_up_during_the_save(tmp_path):
     # A limit on the size of files is what an ordinary user can have in place of a full disk.
     folder = saved(tmp_path / "c", {1: None})
     code = """
-        import resource, sys
+        import logging, resource, sys
         from pathlib import Path
         import jax.numpy as jnp
         import numpy as np
@@ -240,11 +240,17 @@ def test_a_disk_that_fills_up_during_the_save(tmp_path):
                 checkpoints.save(2, state, bits_per_byte=None)
         except OSError as error:
             print(error.errno, error.filename, error.strerror)
+        # One of the writes is raised; asyncio tells of the others when they are collected.
+        logger = logging.getLogger("asyncio")
+        logger.error("Future exception was never retrieved")
+        logger.error("something else")
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{errno.EFBIG} {folder} File too large\n"
     assert "absl" not in done.stderr
+    assert "never retrieved" not in done.stderr
+    assert "something else" in done.stderr
     assert names(folder) == ["1", "1.json"]
     assert_state(folder, 1)
 
