@@ -16,7 +16,7 @@ import machine
 
 from jgpt2 import manifest
 from jgpt2.corpus import build
-from jgpt2.data import loader, tokens
+from jgpt2.data import loader, mixture, tokens
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXTS = (256, 1024)
@@ -63,7 +63,11 @@ def _measure(stream: tokens.Tokens, context: int, repetitions: int) -> dict[str,
     rates = []
     for repetition in range(repetitions + 1):
         batches = loader.batches(
-            stream, context=context, sequences=SEQUENCES, seed=repetition, first_step=0
+            mixture.alone(stream),
+            context=context,
+            sequences=SEQUENCES,
+            seed=repetition,
+            first_step=0,
         )
         start = time.process_time()
         for _ in range(steps):

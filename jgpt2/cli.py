@@ -20,7 +20,8 @@ EXIT_UNREAD = 141
 
 VERBS = {
     "quickstart": ("quickstart.quickstart", "the whole walk in minutes: two vocabularies compared"),
-    "corpus build": ("corpus.build", "files of text become a dataset"),
+    "corpus build": ("corpus.build", "a crawl, pages or files of text become a dataset"),
+    "data remove": ("data.remove", "leave out hosts, addresses and documents on request"),
     "tokenizer train": ("tokenizer.train", "learn a vocabulary from a dataset"),
     "tokenizer measure": ("tokenizer.measure", "bytes per token, fallback, restoration"),
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),

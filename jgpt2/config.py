@@ -5,10 +5,17 @@ run folder (`jgpt2.configio`) and everything after the launch reads that record.
 not here: it follows from the tokenizer.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from jgpt2.errors import InputError
+
+Dataset = str | dict[str, float]
+"""The name of a dataset; or of several, with weights that need not sum to 1, in any order.
+
+A weight is a share of the UTF-8 bytes of text, so that it means the same for every vocabulary.
+"""
 
 
 def _require(holds: bool, message: str) -> None:
@@ -190,7 +197,7 @@ class Evaluation:
     every_steps: int = 250
     """Steps between evaluations; the last step is always evaluated."""
     max_bytes: int | None = 200_000
-    """Bytes of validation text scored, documents taken in order; None scores all."""
+    """Bytes of validation text scored, of each dataset its share in order; None scores all."""
 
     def __post_init__(self) -> None:
         _require(
@@ -231,8 +238,8 @@ class Experiment:
     """What the run is called in tables and reports."""
     seed: int = 0
     """Decides the initial weights, the order of the data and dropout."""
-    dataset: str = "corpus"
-    """Name of the dataset: a folder under --datasets."""
+    dataset: Dataset = "corpus"
+    """Name of the dataset, a folder under --datasets; or several and their shares of the bytes."""
     tokenizer: str = "byte"
     """Name of the vocabulary: a folder under --tokenizers."""
     model: Model
@@ -251,3 +258,24 @@ class Experiment:
     """Bits per byte during training."""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     """What is kept while the run goes on."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dataset, str):
+            return
+        _require(
+            len(self.dataset) > 0,
+            "dataset={} names nothing to train on; give a name, or names with weights such as "
+            '{"books": 0.5, "web": 0.5}.',
+        )
+        for name, weight in self.dataset.items():
+            _require(
+                0 < weight < math.inf,
+                f"dataset.{name}={weight} is no weight; give each dataset a number above 0 (they "
+                "need not sum to 1), or leave it out.",
+            )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Name -> weight of each dataset as given, sorted by name; a dataset alone weighs 1."""
+        named = {self.dataset: 1.0} if isinstance(self.dataset, str) else self.dataset
+        return dict(sorted(named.items()))

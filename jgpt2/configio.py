@@ -9,7 +9,7 @@ from typing import Any
 
 import cattrs
 
-from jgpt2.config import Experiment
+from jgpt2.config import Dataset, Experiment
 from jgpt2.errors import InputError
 
 
@@ -25,9 +25,19 @@ def _exact(value: Any, kind: type) -> Any:
     return value
 
 
+def _dataset(value: Any, _: Any) -> Dataset:
+    """A name, or weights by name."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise InputError(f"{value!r} is neither a name nor names with weights")
+    return {name: _exact(weight, float) for name, weight in value.items()}
+
+
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 for _kind in (bool, int, float, str):
     _CONVERTER.register_structure_hook(_kind, _exact)
+_CONVERTER.register_structure_hook_func(lambda kind: kind == Dataset, _dataset)
 
 
 def load(path: Path) -> Experiment:
@@ -66,7 +76,7 @@ def to_json(config: Experiment) -> str:
 def from_json(text: str) -> Experiment:
     """The experiment of a record made by `to_json`; unknown or missing fields are an InputError."""
     try:
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
         raise InputError(
             f"the config record is not JSON ({error}); restore it or start anew."
@@ -85,6 +95,17 @@ def from_json(text: str) -> Experiment:
         ) from error
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"the config record has {repeated!r} twice in one object; leave one of them."
+        )
+    return record
+
+
 def _problem(error: BaseException, kind: type | None) -> str:
     if isinstance(error, InputError):
         return str(error).removesuffix(".")
@@ -92,15 +113,18 @@ def _problem(error: BaseException, kind: type | None) -> str:
 
 
 def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
-    """Dotted path -> (old value, new value) of every field that differs."""
+    """Dotted path -> (old value, new value) of every field that differs.
+
+    A dataset that only one of two mixtures has is None in the other.
+    """
     return _diff(dataclasses.asdict(old), dataclasses.asdict(new), prefix="")
 
 
 def _diff(old: dict[str, Any], new: dict[str, Any], prefix: str) -> dict[str, tuple[Any, Any]]:
     changes: dict[str, tuple[Any, Any]] = {}
-    for name, old_value in old.items():
-        new_value = new[name]
-        if isinstance(old_value, dict):
+    for name in old | new:
+        old_value, new_value = old.get(name), new.get(name)
+        if isinstance(old_value, dict) and isinstance(new_value, dict):
             changes |= _diff(old_value, new_value, f"{prefix}{name}.")
         elif old_value != new_value:
             changes[prefix + name] = (old_value, new_value)

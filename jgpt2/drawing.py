@@ -1,16 +1,19 @@
-"""Lines drawn by matplotlib as SVG that fits into a page: the picture inside `html.line_chart`.
+"""Pictures as SVG that fits into a page: lines by matplotlib, and bars, for the charts of `html`.
 
-The drawing holds axes, numbers and lines; words stand beside it as HTML. Colours are variables of
-the page's style sheet, so that the picture follows it into the dark. matplotlib is imported when
-something is drawn, not before.
+A drawing of lines holds its axes and numbers; words stand beside it as HTML. Colours are variables
+of the page's style sheet, so that the picture follows it into the dark. matplotlib is imported when
+lines are drawn, not before.
 """
 
 import io
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
+
+from jgpt2.errors import InputError
 
 Points = tuple[Sequence[float], Sequence[float]]
 """The xs and the ys of one line, of equal length; NaN makes a gap."""
@@ -25,13 +28,31 @@ COLOURS = (
 )
 """Of lines, on a light and on a dark page: the colour-blind safe hues of Okabe and Ito (2008), each
 darker or lighter until it stands at 3:1 or more against its page (WCAG 2.2, 1.4.11)."""
+FILLS: tuple[dict[str, str], ...] = (
+    {"fill": "var(--line-0)"},
+    {"fill": "var(--line-1)"},
+    {"fill": "var(--line-5)", "fill-opacity": "0.4"},
+)
+"""Of the parts of bars; the last is for what is of no concern."""
 DASHES = ((), (6, 2.2), (1.2, 1.8), (7, 2, 1.2, 2))
 """Lengths of ink and gap in points; the first is a solid line."""
 MARKERS = ("o", "s", "^", "D", "v")
 """Shapes on a line, by matplotlib's names."""
+_SHAPES = {
+    "o": "M18 2.6a3.4 3.4 0 1 0 .01 0z",
+    "s": "M14.8 2.8h6.4v6.4h-6.4z",
+    "^": "M18 1.8l4 7.4h-8z",
+    "D": "M18 1.6l4.4 4.4-4.4 4.4-4.4-4.4z",
+    "v": "M18 10.2l4-7.4h-8z",
+}
+"""The shapes of MARKERS in the legend's boxes."""
 LINE_WIDTH = 1.4
 """In points."""
 _RULE = "#dededa"
+_BIN, _HEIGHT = 10, 100
+_LOWEST = 2.0
+_THINNEST = 0.004
+"""Height and width of the smallest bars, so that a count of 1 beside a million is seen."""
 _STEPS = (1, 2, 2.5, 5, 10)  # between the numbers of an axis, times a power of ten
 
 
@@ -49,6 +70,38 @@ def strokes() -> Iterator[Stroke]:
     for index in itertools.count():
         dashes, marker = DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)]
         yield Stroke(index % len(COLOURS), dashes, marker)
+
+
+def swatch(stroke: Stroke) -> ElementTree.Element:
+    """A piece of a line for the legend: 36 × 12 points."""
+    colour = f"var(--line-{stroke.colour})"
+    line = {"d": "M1 6h34", "stroke": colour, "stroke-width": f"{LINE_WIDTH * 1.4}", "fill": "none"}
+    if stroke.dashes:
+        line["stroke-dasharray"] = " ".join(str(length * 1.4) for length in stroke.dashes)
+    svg = ElementTree.Element("svg", {"viewBox": "0 0 36 12", "aria-hidden": "true"})
+    ElementTree.SubElement(svg, "path", line)
+    ElementTree.SubElement(svg, "path", {"d": _SHAPES[stroke.marker], "fill": colour})
+    return svg
+
+
+def bar(parts: Sequence[tuple[int, float]]) -> ElementTree.Element:
+    """A bar of parts: number of one of FILLS, share of the full width; what is not 0 is seen.
+
+    Raises InputError when a share is below 0 or no number, or the sum is above 1.
+    """
+    shares = [share for _, share in parts]
+    if not (all(share >= 0 for share in shares) and sum(shares) < 1 + 1e-9):
+        raise InputError(f"the shares {shares} make no bar; give 0 or more, and 1 at most in all.")
+    svg = ElementTree.Element("svg", {"aria-hidden": "true"})
+    start = 0.0
+    for fill, share in parts:
+        if share:
+            width = max(share, _THINNEST)
+            start = min(start, 1 - width)
+            box = {"x": f"{start:.2%}", "width": f"{width:.2%}", "height": "100%"}
+            ElementTree.SubElement(svg, "rect", box | FILLS[fill])
+            start += width
+    return svg
 
 
 def lines(points: Sequence[Points], *, log_x: bool, salt: str) -> ElementTree.Element:
@@ -79,6 +132,72 @@ def lines(points: Sequence[Points], *, log_x: bool, salt: str) -> ElementTree.El
         svg = io.StringIO()
         picture.savefig(svg, format="svg", metadata={"Date": None})
     return _tidy(svg.getvalue())
+
+
+class Limit(NamedTuple):
+    """A threshold on the axis of bars."""
+
+    place: float
+    """In bins from the left: 2.5 lies in the middle of the third."""
+    refuses_higher: bool
+    """Whether what lies to the right of it is refused, or what lies to the left."""
+
+
+def bars(
+    above: Sequence[int], below: Sequence[int], *, limits: Sequence[Limit], titles: Sequence[str]
+) -> ElementTree.Element:
+    """Two histograms over the same bins as one `svg`, the second hanging from the axis.
+
+    The height of a bar is the root of its count, in both by one scale, so that a few documents
+    are seen beside many; `titles` are shown when a bin is pointed at. The sides that the limits
+    refuse are shaded. The picture has no ratio of its own: it fills whatever box it is given.
+    Raises InputError for unequal lengths, counts below 0, or no count at all.
+    """
+    if not len(above) == len(below) == len(titles):
+        raise InputError(
+            f"{len(above)} counts above the axis, {len(below)} below and {len(titles)} titles; "
+            "give one of each for every bin."
+        )
+    if min([*above, *below], default=0) < 0 or not any([*above, *below]):
+        raise InputError(
+            f"the counts {list(above)} and {list(below)} show nothing; "
+            "give counts of 0 and more, and one at least above 0."
+        )
+    roots = [[math.sqrt(count) for count in counts] for counts in (above, below)]
+    unit = _HEIGHT / (max(roots[0]) + max(roots[1]))
+    axis = max(roots[0]) * unit
+    width = len(above) * _BIN
+    svg = ElementTree.Element(
+        "svg", {"viewBox": f"0 0 {width} {_HEIGHT}", "preserveAspectRatio": "none"}
+    )
+    for limit in limits:
+        x = min(max(limit.place * _BIN, 0), width)
+        left, right = (x, width) if limit.refuses_higher else (0, x)
+        _add(svg, "rect", {"x": left, "y": 0, "width": right - left, "height": _HEIGHT})
+    for heights, sign, fill in zip(roots, (-1, 1), FILLS, strict=False):
+        path = "".join(
+            f"M{index * _BIN + 1} {axis:.2f}v{sign * max(height * unit, _LOWEST):.2f}"
+            f"h{_BIN - 2}V{axis:.2f}z"
+            for index, height in enumerate(heights)
+            if height
+        )
+        ElementTree.SubElement(svg, "path", {"d": path} | fill)
+    _add(svg, "line", {"x1": 0, "x2": width, "y1": axis, "y2": axis, "class": "axis"})
+    for limit in limits:
+        x = min(max(limit.place * _BIN, 0), width)
+        _add(svg, "line", {"x1": x, "x2": x, "y1": 0, "y2": _HEIGHT, "class": "limit"})
+    for index, title in enumerate(titles):
+        box = {"x": index * _BIN, "y": 0, "width": _BIN, "height": _HEIGHT, "class": "bin"}
+        ElementTree.SubElement(_add(svg, "rect", box), "title").text = title
+    return svg
+
+
+def _add(svg: ElementTree.Element, tag: str, given: dict[str, str | float]) -> ElementTree.Element:
+    shown = {
+        name: value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
+        for name, value in given.items()
+    }
+    return ElementTree.SubElement(svg, tag, shown)
 
 
 def _settings(salt: str) -> Any:  # matplotlib types its keys as one long Literal

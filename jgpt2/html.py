@@ -8,6 +8,7 @@ a model is safe by default: a plain `str` is always escaped, only `Markup` is ta
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape as _escape_markup
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from jgpt2 import drawing
@@ -131,6 +132,21 @@ def section(heading: str, *blocks: str) -> Markup:
     return element("section", element("h2", heading), *_blocks(blocks))
 
 
+def details(summary: str, *blocks: str, is_open: bool = False) -> Markup:
+    """Blocks that unfold below their summary; a plain `str` becomes a paragraph."""
+    attributes = {"open": ""} if is_open else {}
+    return element("details", element("summary", summary), *_blocks(blocks), attributes=attributes)
+
+
+def tiles(figures: Iterable[tuple[str, str, str]]) -> Markup:
+    """A few large figures to be taken in at a glance: label, figure and a note below each."""
+    cells = (
+        element("div", element("dt", label), element("dd", figure), element("dd", note))
+        for label, figure, note in figures
+    )
+    return element("dl", *cells, attributes={"class": "tiles"})
+
+
 def page(title: str, *, lang: str, sections: Iterable[str]) -> str:
     """A whole document in the language `lang` ("ja", "en"); a plain `str` becomes a paragraph.
 
@@ -150,16 +166,6 @@ def page(title: str, *, lang: str, sections: Iterable[str]) -> str:
 
 def _blocks(blocks: Iterable[str]) -> list[Markup]:
     return [block if isinstance(block, Markup) else element("p", block) for block in blocks]
-
-
-_MARKERS = {
-    "o": "M18 2.6a3.4 3.4 0 1 0 .01 0z",
-    "s": "M14.8 2.8h6.4v6.4h-6.4z",
-    "^": "M18 1.8l4 7.4h-8z",
-    "D": "M18 1.6l4.4 4.4-4.4 4.4-4.4-4.4z",
-    "v": "M18 10.2l4-7.4h-8z",
-}
-"""The shapes of `drawing.MARKERS` in the legend's boxes of 36 × 12."""
 
 
 def line_chart(
@@ -191,7 +197,7 @@ def line_chart(
     svg = drawing.lines(list(series.values()), log_x=log_x, salt=_visible(f"jgpt2 {title}"))
     svg.attrib |= {"role": "img", "aria-label": _visible(f"{title}: {y_label} – {x_label}")}
     entries = [
-        element("li", _swatch(stroke), element("span", label))
+        element("li", _svg(drawing.swatch(stroke)), element("span", label))
         for label, stroke in zip(series, drawing.strokes(), strict=False)
     ]
     return element(
@@ -199,29 +205,76 @@ def line_chart(
         element("p", title, attributes={"class": "title"}),
         element("ul", *entries, attributes={"class": "legend"}),
         element("p", y_label, attributes={"class": "axis"}),
-        Markup(ElementTree.tostring(svg, encoding="unicode")),
+        _svg(svg),
         element("p", x_label, attributes={"class": "axis x"}),
         attributes={"class": "chart"},
     )
 
 
-def _swatch(stroke: drawing.Stroke) -> Markup:
-    colour = f"var(--line-{stroke.colour})"
-    line = {
-        "d": "M1 6h34",
-        "stroke": colour,
-        "stroke-width": str(drawing.LINE_WIDTH * 1.4),
-        "fill": "none",
-    }
-    if stroke.dashes:
-        line["stroke-dasharray"] = " ".join(str(length * 1.4) for length in stroke.dashes)
-    marker = {"d": _MARKERS[stroke.marker], "fill": colour}
-    return element(
-        "svg",
-        element("path", attributes=line),
-        element("path", attributes=marker),
-        attributes={"viewBox": "0 0 36 12", "aria-hidden": "true"},
+class Bar(NamedTuple):
+    """A row of `bar_chart`."""
+
+    label: str
+    value: str
+    """The numbers, which stand beside the label."""
+    parts: Sequence[tuple[int, float]]
+    """As in `drawing.bar`."""
+    note: str = ""
+
+
+def bar_chart(bars: Iterable[Bar]) -> Markup:
+    """Bars below one another, each below its label and numbers."""
+    rows = []
+    for row in bars:
+        head = element("p", element("span", row.label), element("span", row.value))
+        note = [element("small", row.note)] if row.note else []
+        rows.append(element("li", head, _svg(drawing.bar(row.parts)), *note))
+    return element("ul", *rows, attributes={"class": "bars"})
+
+
+def legend(names: Iterable[str]) -> Markup:
+    """The names of the parts of bars, in the order of `drawing.FILLS`."""
+    entries = (
+        element("li", _svg(drawing.bar([(fill, 1.0)])), element("span", name))
+        for fill, name in enumerate(names)
     )
+    return element("ul", *entries, attributes={"class": "legend"})
+
+
+def histogram(
+    svg: ElementTree.Element,
+    *,
+    title: str,
+    label: str,
+    ticks: Iterable[tuple[float, str]],
+    note: str = "",
+) -> Markup:
+    """A small chart of `drawing.bars`, for `multiples`.
+
+    `label` says in words what is drawn; `ticks` are shares of the width, and the number there.
+    """
+    svg.attrib |= {"role": "img", "aria-label": _visible(f"{title}: {label}")}
+    numbers = (
+        element("span", number, attributes={"style": f"left:{place:.2%}"})
+        for place, number in ticks
+    )
+    return element(
+        "div",
+        element("p", title, attributes={"class": "title"}),
+        _svg(svg),
+        element("div", *numbers, attributes={"class": "ticks"}),
+        *([element("p", note, attributes={"class": "axis"})] if note else []),
+        attributes={"class": "histogram"},
+    )
+
+
+def multiples(charts: Iterable[Markup]) -> Markup:
+    """Small charts in a grid."""
+    return element("div", *charts, attributes={"class": "multiples"})
+
+
+def _svg(svg: ElementTree.Element) -> Markup:
+    return Markup(ElementTree.tostring(svg, encoding="unicode"))
 
 
 def _css() -> str:
@@ -264,6 +317,7 @@ th:last-child,td:last-child{padding-inline-end:0}
 thead th{color:var(--muted);font-size:.85rem;border-top:0;vertical-align:bottom}
 th{overflow-wrap:normal;word-break:keep-all}
 td.number{white-space:nowrap}
+td:not(.number){min-width:6rem}
 th:first-child{position:sticky;left:0;background:var(--paper)}
 tbody tr:first-child>*{border-top:1px solid var(--muted)}
 .number{text-align:end;font-variant-numeric:lining-nums tabular-nums}
@@ -288,7 +342,39 @@ stroke-linejoin:round;stroke-linecap:butt}
 font-size:.88rem;line-height:1.7}
 .legend li{display:flex;align-items:baseline;gap:.5rem}
 .legend svg{flex:none;width:36px;height:12px}
-@media (max-width:34rem){.chart text{font-size:11.5px}th,td{padding:.45rem .5rem}}
+.bars{margin:1.25rem 0;padding:0;list-style:none}
+.bars li{margin:0 0 .7rem}
+.bars p{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1rem;margin:0;
+font-size:.92rem;line-height:1.6}
+.bars p span:last-child{margin-inline-start:auto;text-align:end;
+font-variant-numeric:lining-nums tabular-nums}
+.bars svg{display:block;width:100%;height:.75rem;background:var(--panel)}
+.bars small,.tiles dd+dd{display:block;color:var(--muted);font-size:.8rem;line-height:1.5}
+.multiples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,12.5rem),1fr));
+gap:2rem 1.5rem;margin:1.5rem 0}
+.histogram{min-width:0}
+.histogram p{margin:0;font-size:.8rem;line-height:1.5}
+.histogram .title{font-weight:600;margin-bottom:.4rem}
+.histogram .axis,.ticks{color:var(--muted)}
+.histogram svg{display:block;width:100%;height:5.5rem;overflow:visible}
+.histogram rect{fill:var(--rule);opacity:.5}
+.histogram .bin{fill:#0000;opacity:1}
+.histogram .bin:hover{fill:var(--rule);opacity:.6}
+.histogram line{stroke:var(--muted);vector-effect:non-scaling-stroke}
+.histogram .limit{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:4 3}
+.ticks{position:relative;height:1.5em;font-size:.72rem;line-height:1.5;
+font-variant-numeric:lining-nums tabular-nums}
+.ticks span{position:absolute;white-space:nowrap;transform:translateX(-50%)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1.25rem;
+margin:2rem 0}
+.tiles dt{color:var(--muted);font-size:.85rem;line-height:1.5}
+.tiles dd{margin:0;font-variant-numeric:lining-nums tabular-nums}
+.tiles dt+dd{font-size:1.6rem;font-weight:600;line-height:1.35}
+details{border-top:1px solid var(--rule)}
+details>:last-child{margin-bottom:2rem}
+summary{padding:.6rem 0;cursor:pointer;line-height:1.6}
+@media (max-width:34rem){.chart text{font-size:11.5px}th,td{padding:.45rem .5rem}
+tbody th{min-width:7.5rem;overflow-wrap:anywhere;word-break:normal}}
 @media (min-width:60rem){.table{position:relative;left:50%;transform:translateX(-50%);
 width:max-content;min-width:100%;max-width:calc(100vw - 4rem)}}
 @media print{main{max-width:none;padding:0}section,figure,.chart{break-inside:avoid}}

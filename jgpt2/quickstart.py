@@ -18,6 +18,7 @@ import jax
 import jgpt2
 from jgpt2 import compilation, config, inference, manifest, progress, quickstart_report, runs
 from jgpt2.corpus import build, dataset
+from jgpt2.data import mixture
 from jgpt2.errors import InputError
 from jgpt2.generate import sampling
 from jgpt2.model import count
@@ -101,9 +102,9 @@ def _build_dataset(out: Path, text: Sequence[Path]) -> None:
                     list(text) or [SAMPLE],
                     out / "dataset",
                     name="quickstart",
-                    validation_share=VALIDATION_SHARE,
-                    test_share=TEST_SHARE,
-                    report=report,
+                    recipe=build.Recipe(validation_share=VALIDATION_SHARE, test_share=TEST_SHARE),
+                    documents=out / "documents",
+                    told=report,
                 )
         finally:
             if not manifest.exists(out / "dataset"):
@@ -136,8 +137,8 @@ def _train(out: Path, name: str) -> int:
     devices = jax.device_count()  # each takes as many rows as the others
     with progress.of_work("tokenizing", "bytes") as report:
         gathered = inputs.gather(_experiment(name, devices), places, report=report)
-    training = gathered.store.split("train")
-    bytes_per_row = MODEL.context * training.num_bytes / training.num_tokens
+    training = mixture.training(_experiment(name, devices).weights, gathered.stores)
+    bytes_per_row = MODEL.context * training.bytes_per_token
     sequences = devices * max(1, round(BATCH_BYTES / bytes_per_row / devices))
     return loop.train(_experiment(name, sequences), gathered, out / "runs" / name)
 

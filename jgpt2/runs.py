@@ -6,6 +6,7 @@ copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run),
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,18 @@ _BUILDING = ".creating"
 
 
 def create(
-    folder: Path, experiment: Experiment, *, tokenizer: Path, parents: dict[str, str]
+    folder: Path,
+    experiment: Experiment,
+    *,
+    tokenizer: Path,
+    parents: dict[str, str],
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Makes the run folder, or checks that the one there is this very run.
 
-    `parents` holds the fingerprints of dataset, tokenizer and tokens. Raises InputError when the
-    folder holds another run (naming every field that differs) or something that is no run.
+    `parents` holds the fingerprints of datasets, tokenizer and token stores, `notes` facts for the
+    manifest. Raises InputError when the folder holds another run (naming every field that differs)
+    or something that is no run.
     """
     if manifest.exists(folder):
         _require_same(folder, experiment, parents)
@@ -57,6 +64,7 @@ def create(
             identity={"config": configio.fingerprint(experiment)},
             parents=parents,
             files=[CONFIG],
+            notes=notes,
         )
         for name in (TOKENIZER, CONFIG, manifest.FILE_NAME):
             (building / name).replace(folder / name)

@@ -11,7 +11,27 @@ def model(**changes):
     return config.Model(**{"layers": 2, "embed_dim": 96, "heads": 12} | changes)
 
 
+def experiment(**changes):
+    values = {"name": "x", "model": model(), "budget": config.Budget(steps=1)}
+    return config.Experiment(**values | changes)
+
+
 REFUSED = [
+    (
+        experiment,
+        {"dataset": {}},
+        "dataset={} names nothing to train on; give a name, or names with weights such as "
+        '{"books": 0.5, "web": 0.5}.',
+    ),
+    *(
+        (
+            experiment,
+            {"dataset": {"books": 1.0, "web": weight}},
+            f"dataset.web={weight} is no weight; give each dataset a number above 0 (they need "
+            "not sum to 1), or leave it out.",
+        )
+        for weight in (0.0, -0.5, math.inf, math.nan)
+    ),
     (model, {"layers": 0}, "model.layers=0 is not positive; choose 1 or more."),
     (model, {"embed_dim": -96}, "model.embed_dim=-96 is not positive; choose 1 or more."),
     (model, {"heads": 0}, "model.heads=0 is not positive; choose 1 or more."),
@@ -157,6 +177,13 @@ def test_parts_of_an_experiment_have_defaults_but_model_and_budget():
     assert experiment.mesh == config.Mesh(data=None, fsdp=1, tensor=1)
     with pytest.raises(TypeError, match="'model' and 'budget'"):
         config.Experiment(name="x")  # type: ignore[call-arg]
+
+
+def test_weights_are_those_given_in_the_order_of_names():
+    assert experiment(dataset="ja").weights == {"ja": 1.0}
+    mixed = experiment(dataset={"web": 3, "books": 0.5})
+    assert list(mixed.weights.items()) == [("books", 0.5), ("web", 3)]
+    assert mixed == experiment(dataset={"books": 0.5, "web": 3})
 
 
 def test_every_field_says_what_it_is():

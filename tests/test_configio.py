@@ -97,6 +97,29 @@ def test_every_field_is_recorded_compared_and_fingerprinted(path):
     assert configio.fingerprint(other) != configio.fingerprint(EXPERIMENT)
 
 
+def test_a_mixture_is_recorded_compared_and_fingerprinted():
+    mixed = dataclasses.replace(EXPERIMENT, dataset={"web": 1, "青空": 0.5})
+    assert json.loads(configio.to_json(mixed))["dataset"] == {"web": 1, "青空": 0.5}
+    read = configio.from_json(configio.to_json(mixed))
+    assert read == mixed and isinstance(read.weights["web"], float)
+    turned = dataclasses.replace(EXPERIMENT, dataset={"青空": 0.5, "web": 1.0})
+    assert configio.fingerprint(turned) == configio.fingerprint(mixed)
+    assert configio.diff(turned, mixed) == {}
+    other = dataclasses.replace(EXPERIMENT, dataset={"web": 2.0, "books": 1.0})
+    assert configio.fingerprint(other) != configio.fingerprint(mixed)
+    assert configio.diff(mixed, other) == {
+        "dataset.web": (1, 2.0),
+        "dataset.青空": (0.5, None),
+        "dataset.books": (None, 1.0),
+    }
+    assert configio.diff(EXPERIMENT, other) == {"dataset": ("corpus", {"web": 2.0, "books": 1.0})}
+
+
+def test_a_name_that_a_record_has_twice_is_refused():
+    twice = configio.to_json(EXPERIMENT).replace('"corpus"', '{"web": 1.0, "web": 2.0}')
+    assert refusal(twice) == ("the config record has 'web' twice in one object; leave one of them.")
+
+
 @pytest.mark.parametrize("unit", [path.split(".")[1] for path in BUDGETS])
 def test_a_budget_in_another_unit_is_another_experiment(unit):
     other = dataclasses.replace(EXPERIMENT, budget=config.Budget(**{unit: 10}))
@@ -169,6 +192,10 @@ def test_a_default_may_be_left_out_of_a_record():
         ({"optimizer__clip_norm": "x"}, "'x' is not of type float @ $.optimizer.clip_norm"),
         ({"mesh__data": 2.0}, "2.0 is not of type int @ $.mesh.data"),
         ({"name": 5}, "5 is not of type str @ $.name"),
+        ({"dataset": ["a"]}, "['a'] is neither a name nor names with weights @ $.dataset"),
+        ({"dataset": {"a": "1"}}, "'1' is not of type float @ $.dataset"),
+        ({"dataset": {"a": True}}, "True is not of type float @ $.dataset"),
+        ({"dataset": {"a": 0}}, "dataset.a=0.0 is no weight; give each dataset a number"),
         ({"model": None}, "expected Model @ $.model"),
         ({"model": [1]}, "@ $.model"),
         ({"model__compute_dtype": "float16"}, "['bfloat16', 'float32']) @ $.model.compute_dtype"),

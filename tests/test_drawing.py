@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jgpt2 import drawing
+from jgpt2.errors import InputError
 
 PAPER = ("#fdfdfb", "#15171a")
 
@@ -95,3 +96,75 @@ def test_odd_data_is_drawn_without_a_warning(points, log_x):
 
 def test_small_numbers_are_written_out():
     assert {"0", "0.0002", "0.0006"} <= set(texts(draw(([0, 1], [0.0, 6e-4]))))
+
+
+def heights(path):
+    """Of the bars in a path, up to one place."""
+    return [round(abs(float(part.split("h")[0])), 1) for part in path.get("d").split("v")[1:]]
+
+
+def histogram(above, below, *limits):
+    titles = [f"{index}" for index in range(len(above))]
+    return drawing.bars(above, below, limits=limits, titles=titles)
+
+
+def test_bars_grow_with_the_root_of_their_count_by_one_scale():
+    svg = histogram([0, 100, 25], [4, 0, 25])
+    above, below = svg.findall("path")
+    assert heights(above) == pytest.approx([200 / 3, 100 / 3], abs=0.1)
+    assert heights(below) == pytest.approx([40 / 3, 100 / 3], abs=0.1)
+    assert above.get("fill") == "var(--line-0)" and below.get("fill") == "var(--line-1)"
+
+
+def test_one_document_is_seen_beside_a_million():
+    svg = histogram([10**12, 1], [0, 0])
+    assert heights(svg.findall("path")[0])[1] == 2
+
+
+def test_a_limit_shades_the_side_that_it_refuses():
+    upper, lower = drawing.Limit(2.5, refuses_higher=True), drawing.Limit(1, refuses_higher=False)
+    svg = histogram([1, 1, 1, 1], [1, 0, 0, 1], upper, lower, drawing.Limit(99, True))
+    shades = [box for box in svg.findall("rect") if box.get("class") is None]
+    assert [(box.get("x"), box.get("width")) for box in shades] == [
+        ("25", "15"), ("0", "10"), ("40", "0"),
+    ]  # fmt: skip
+    lines = [line.get("x1") for line in svg.findall("line") if line.get("class") == "limit"]
+    assert lines == ["25", "10", "40"]
+
+
+def test_every_bin_says_what_it_holds():
+    assert [title.text for title in histogram([1, 2], [0, 0]).iter("title")] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("above", "below"), [([0], [0]), ([], []), ([-1], [2])], ids=["zero", "none", "negative"]
+)
+def test_bars_of_nothing_are_refused(above, below):
+    with pytest.raises(InputError, match="show nothing; give counts of 0 and more, and one"):
+        histogram(above, below)
+
+
+def test_bars_of_unequal_lengths_are_refused():
+    with pytest.raises(InputError, match="2 counts above the axis, 1 below and 2 titles; give one"):
+        histogram([1, 2], [1])
+
+
+def test_the_parts_of_a_bar_lie_side_by_side_and_within_it():
+    boxes = drawing.bar([(0, 0.9999), (2, 0.0), (1, 0.0001)]).findall("rect")
+    assert [box.get("fill") for box in boxes] == ["var(--line-0)", "var(--line-1)"]
+    assert [(box.get("x"), box.get("width")) for box in boxes] == [
+        ("0.00%", "99.99%"), ("99.60%", "0.40%"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_a_bar_longer_than_its_room_is_refused(share):
+    with pytest.raises(InputError, match="make no bar; give 0 or more, and 1 at most in all"):
+        drawing.bar([(0, share)])
+
+
+def test_a_swatch_is_drawn_as_its_line():
+    solid, dashed = itertools.islice(drawing.strokes(), 2)
+    assert "stroke-dasharray" not in drawing.swatch(solid).findall("path")[0].attrib
+    assert drawing.swatch(dashed).findall("path")[0].get("stroke-dasharray")
+    assert tuple(drawing._SHAPES) == drawing.MARKERS

@@ -157,6 +157,37 @@ def test_blocks_stand_side_by_side():
     assert made.index("左") < made.index("右 &lt;b&gt;")
 
 
+def test_details_fold_their_blocks():
+    made = html.details("要約 <b>", "本文 <i>", html.listing(["x"]))
+    assert made.startswith("<details><summary>要約 &lt;b&gt;</summary><p>本文 &lt;i&gt;</p><pre")
+    assert html.details("要約", is_open=True).startswith('<details open="">')
+
+
+def test_tiles_show_label_figure_and_note():
+    seen = Reader(html.tiles([("文書 <b>", "1,234", "91%"), ("字", "5", "")]))
+    assert [text for text in seen.texts if text] == ["文書 <b>", "1,234", "91%", "字", "5"]
+    assert seen.tags.count("dt") == 2 and seen.tags.count("dd") == 4
+
+
+def test_bars_stand_below_their_labels():
+    rows = [html.Bar("読む <b>", "9 → 8", [(0, 0.8), (1, 0.1)], "注 &"), html.Bar("採点", "8", [])]
+    seen = Reader(html.bar_chart(rows))
+    assert seen.texts == ["読む <b>", "9 → 8", "注 &", "採点", "8"]
+    assert seen.values("width") == ["80.00%", "10.00%"] and seen.values("x") == ["0.00%", "80.00%"]
+    assert Reader(html.legend(["通過", "除外"])).values("fill") == seen.values("fill")
+
+
+def test_a_histogram_has_its_words_outside_the_picture():
+    svg = drawing.bars([1, 2], [0, 3], limits=[], titles=["<1", "1–2"])
+    chart = html.histogram(
+        svg, title="長さ <b>", label="通過 3", ticks=[(0, "0"), (0.5, "1")], note="下限 1"
+    )
+    seen = Reader(html.multiples([chart, chart]))
+    assert seen.texts == ["長さ <b>", "<1", "1–2", "0", "1", "下限 1"] * 2
+    assert seen.values("aria-label") == ["長さ <b>: 通過 3"] * 2
+    assert seen.values("style") == ["left:0.00%", "left:50.00%"] * 2
+
+
 def test_a_listing_keeps_its_lines():
     made = html.listing(["jgpt2 quickstart --out 'a b'", "jgpt2 count <size>"])
     assert made.startswith('<pre tabindex="0"><code>jgpt2 quickstart --out')
@@ -228,7 +259,7 @@ def test_the_words_of_a_chart_are_html():
 
 
 def test_the_legend_shows_each_line_as_it_is_drawn():
-    assert tuple(html._MARKERS) == drawing.MARKERS
+    assert tuple(drawing._SHAPES) == drawing.MARKERS
     seen = Reader(chart())
     assert seen.values("stroke") == ["var(--line-0)", "var(--line-1)"]
     assert len(seen.values("stroke-dasharray")) == 1  # the first is solid

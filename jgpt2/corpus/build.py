@@ -1,83 +1,115 @@
-"""Files of text become a dataset: read, choose by licence, drop repetitions, split, write, account.
+"""From files to a dataset: annotate, choose, find duplicates, split, write, account.
 
-Splits follow a hash of each document's cluster, so that nothing sits on both sides. A cluster is
-what the record's own `cluster` field says, else the text without its white space: exact copies and
-copies with other line breaks. Clusters of near-duplicates come with deduplication, which fills that
-field. The result depends on the documents and the settings alone, not on their order.
+The costly part, annotating, is kept in shards beside the dataset (`jgpt2.corpus.shards`), so that
+another choice does not extract anew and a build that was killed goes on. All after it depends on
+the documents and the recipe alone: not on the order of files, shards, workers, or on who ran it.
 """
 
-import hashlib
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import manifest
-from jgpt2.corpus import dataset, read, spool
+import numpy as np
+import numpy.typing as npt
+
+from jgpt2 import manifest, pool, progress
+from jgpt2.corpus import (
+    account,
+    annotate,
+    chosen,
+    clusters,
+    dataset,
+    duplicates,
+    index,
+    inputs,
+    minhash,
+    overview,
+    records,
+    selection,
+    shards,
+)
 from jgpt2.errors import InputError
 
-_HIGHEST = b"\xff" * 33  # above every SHA-256
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides a dataset beside its input."""
+
+    settings: annotate.Settings = field(default_factory=annotate.Settings)
+    """How a record becomes a document."""
+    choice: selection.Choice = field(default_factory=selection.Choice)
+    """Which documents are taken."""
+    near_duplicates: float | None = minhash.THRESHOLD
+    """Documents whose sets of character 5-grams have this Jaccard similarity or more are one; None
+    finds exact copies alone."""
+    keep_near_duplicates: bool = False
+    """Keep near-duplicates, all of a cluster in one split; exact copies are left out either way."""
+    keep_sites_together: bool = False
+    """Put all pages of a host into one split."""
+    seed: int = 0
+    """Decides which documents go to which split."""
+    validation_share: float = 0.02
+    """Share of the documents held out for validation."""
+    test_share: float = 0.02
+    """Share of the documents held out for the test."""
+
+    def __post_init__(self) -> None:
+        if min(self.validation_share, self.test_share) <= 0 or (
+            self.validation_share + self.test_share >= 1
+        ):
+            raise InputError(
+                f"validation_share={self.validation_share} and test_share={self.test_share} leave "
+                "no train, validation or test split; both must be above 0 and sum to less than 1."
+            )
+        if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
+            raise InputError(
+                f"near_duplicates={self.near_duplicates} is no Jaccard similarity; choose one "
+                "above 0, up to 1, or None to find exact copies alone."
+            )
+        if self.choice.licenses == ():
+            raise InputError(
+                "licenses is empty, which keeps no document; name one, or None for all."
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """The recipe as JSON."""
+        own = {
+            name: value for name, value in vars(self).items() if name not in ("settings", "choice")
+        }
+        return own | {"annotate": self.settings.identity(), "choice": self.choice.identity()}
 
 
 def build(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     out: Path,
     *,
     name: str,
-    seed: int = 0,
-    validation_share: float = 0.02,
-    test_share: float = 0.02,
-    licenses: tuple[str, ...] | None = None,
-    report: read.Report | None = None,
+    recipe: Recipe | None = None,
+    documents: Path | None = None,
+    workers: int = 1,
+    told: progress.Report | None = None,
 ) -> manifest.Manifest:
     """Builds the dataset in the folder `out`, which must not hold one yet.
 
-    Shares are of clusters. Each split gets at least one: where a hash leaves test or validation
-    empty, the clusters with the lowest hashes go there. With `licenses`, only documents whose
-    licence starts with one of them (case ignored) are kept. `report` gets the input bytes done and
-    their total. Raises InputError for settings and input that cannot be used, also see `read.each`.
+    The annotated documents are kept in the folder `documents`, by default `OUT.documents`. Shares
+    are of groups of documents; each split gets at least one. `told` gets the input bytes annotated
+    and their total. Raises InputError for a recipe or an input that cannot be used; what cannot be
+    read within the input is counted.
     """
-    _check(out, validation_share, test_share, licenses)
-    shares = (test_share, validation_share)
-    building = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(building, ignore_errors=True)  # of a build that was killed
-    made = building / "dataset"
-    try:
-        made.mkdir(parents=True)
-        with spool.Spool(building) as store:
-            drops = _collect(store, paths, seed, licenses, report)
-            spans = _spans(store, shares, drops)
-            notes = _account(store, spans)
-            notes["drops"] = dict(sorted(drops.items()))
-            files = dataset.write(
-                made, {split: store.documents(span) for split, span in spans.items()}
-            )
-        identity = {
-            "seed": seed,
-            "validation_share": validation_share,
-            "test_share": test_share,
-            "licenses": sorted(licenses) if licenses else None,
-        }
-        written = manifest.write(
-            made, kind="dataset", name=name, identity=identity, parents={}, files=files, notes=notes
-        )
-        made.replace(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return written
+    recipe = recipe or Recipe()
+    check_out(out)
+    given = inputs.find(paths)
+    folder = documents or out.with_name(f"{out.name}.documents")
+    planned = shards.plan(folder, given, recipe.settings)
+    write_shards(planned, workers=workers, told=told)
+    return finish(planned, out, name=name, recipe=recipe)
 
 
-def _check(
-    out: Path, validation_share: float, test_share: float, licenses: tuple[str, ...] | None
-) -> None:
-    if validation_share <= 0 or test_share <= 0 or validation_share + test_share >= 1:
-        raise InputError(
-            f"validation_share={validation_share} and test_share={test_share} leave no train, "
-            "validation or test split; both must be above 0 and sum to less than 1."
-        )
-    if licenses == ():
-        raise InputError("licenses is empty, which keeps no document; name one, or None for all.")
+def check_out(out: Path) -> None:
+    """InputError when the folder of a dataset is taken."""
     if manifest.exists(out):
         raise InputError(
             f"{out} has a {manifest.FILE_NAME} already, and nothing finished is overwritten; "
@@ -87,52 +119,130 @@ def _check(
         raise InputError(f"{out} exists and is not an empty folder; give another one.")
 
 
-def _collect(
-    store: spool.Spool,
-    paths: Sequence[Path],
-    seed: int,
-    licenses: tuple[str, ...] | None,
-    report: read.Report | None,
-) -> Counter[str]:
-    drops: Counter[str] = Counter()
-    for record in read.each(paths, drops=drops, report=report):
-        document = record.document
-        if licenses is None or document.license.lower().startswith(
-            tuple(wanted.lower() for wanted in licenses)
-        ):
-            store.add(document, _cluster_hash(record, seed))
+def write_shards(
+    planned: Sequence[shards.Shard], *, workers: int, told: progress.Report | None
+) -> None:
+    """Annotates what is not finished yet, in worker processes; removes shards of other plans."""
+    if workers < 1:
+        raise InputError(f"workers={workers} does nothing; choose 1 or more processes.")
+    sizes = {shard.record: shard.num_bytes for shard in planned}
+    total_bytes, done_bytes = sum(sizes.values()), 0
+
+    def done(record: Path) -> None:
+        nonlocal done_bytes
+        done_bytes += sizes[record]
+        if told:
+            told(done_bytes, total_bytes)
+
+    if planned:
+        shards.remove_others(planned[0].folder, planned)
+    waiting = []
+    for shard in planned:
+        if shards.is_finished(shard):
+            done(shard.record)
         else:
-            drops[f"license: {document.license or 'unknown'}"] += 1
-    drops["duplicate"] = store.num_added - store.finish()
-    return +drops
+            waiting.append(shard)
+    pool.run(shards.write, waiting, workers=workers, done=done)
 
 
-def _cluster_hash(record: read.Record, seed: int) -> bytes:
-    key = record.cluster or "".join(record.document.text.split())
-    return hashlib.sha256(f"{seed}\0{bool(record.cluster)}\0{key}".encode()).digest()
+def finish(
+    planned: Sequence[shards.Shard],
+    out: Path,
+    *,
+    name: str,
+    recipe: Recipe,
+    links: Iterable[tuple[index.Place, index.Place]] | None = None,
+) -> manifest.Manifest:
+    """The dataset of finished shards.
 
-
-def _spans(
-    store: spool.Spool, shares: tuple[float, float], drops: Counter[str]
-) -> dict[str, spool.Span]:
-    """Where each split begins and ends among the sorted hashes: test lowest, then validation."""
-    num_clusters = store.num_clusters()
-    if num_clusters < 3:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(drops.items()))
-        raise InputError(
-            f"the input holds {store.num_documents()} usable documents in {num_clusters} clusters "
-            f"(left out: {dropped or 'none'}), but train, validation and test need at least one "
-            "cluster each: 3 documents with different texts; add text, or split a long file into "
-            "several documents."
+    `links` are pairs of copies and near-copies among the chosen documents that were found
+    elsewhere, each a shard's number and a place in it; they are found here if not given.
+    """
+    building = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(building, ignore_errors=True)  # of a build that was killed
+    made = building / "dataset"
+    try:
+        made.mkdir(parents=True)
+        with index.Index(building) as base:
+            met = chosen.collect(
+                planned,
+                base,
+                recipe.choice,
+                keep_sites_together=recipe.keep_sites_together,
+            )
+            with met.counted.timed("near-duplicate"):
+                labels = (
+                    _labels(planned, base, building / "duplicates", recipe.near_duplicates)
+                    if links is None
+                    else clusters.union(base.numbered(links), base.num_documents)
+                )
+                base.judge(labels, keep_near=recipe.keep_near_duplicates)
+                base.group(labels, seed=recipe.seed)
+            chosen.count_copies(base, met.counted)
+            spans = _spans(base, recipe, met.counted)
+            notes = _notes(base, spans, met.counted)
+            files = dataset.write(
+                made, {split: _documents(planned, base, span) for split, span in spans.items()}
+            )
+            overview.write(
+                made, overview.gather(planned, base, met, notes, recipe.identity(), name)
+            )
+        written = manifest.write(
+            made,
+            kind="dataset",
+            name=name,
+            identity=recipe.identity(),
+            parents={},
+            files=files,
+            notes=notes,
         )
-    test_share, validation_share = shares
-    below_test = store.num_clusters(below=_threshold(test_share))
-    below_validation = store.num_clusters(below=_threshold(test_share + validation_share))
-    test_end = min(max(below_test, 1), num_clusters - 2)
-    validation_end = min(max(below_validation, test_end + 1), num_clusters - 1)
-    ends = store.cluster(test_end), store.cluster(validation_end)
+        made.replace(out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return written
+
+
+def _labels(
+    planned: Sequence[shards.Shard], base: index.Index, folder: Path, threshold: float | None
+) -> npt.NDArray[np.int64]:
+    """For each document of the index the number of its cluster."""
+    with duplicates.Finder(folder) as finder:
+        for number, shard in enumerate(planned):
+            rows = base.rows_of_shard(number)
+            if rows:
+                table = shards.read_table(shard)[rows]
+                finder.add(table["digest"].tolist(), table["signature"])
+        return finder.clusters(threshold)
+
+
+def _documents(
+    planned: Sequence[shards.Shard], base: index.Index, span: index.Span
+) -> Iterator[records.Document]:
+    for shard, start, length in base.places(span):
+        yield shards.read_at(planned[shard].documents, start, length).document
+
+
+def _spans(base: index.Index, recipe: Recipe, counted: account.Account) -> dict[str, index.Span]:
+    """Where each split begins and ends among the sorted hashes: test lowest, then validation."""
+    num_groups = base.num_groups()
+    if num_groups < 3:
+        left_out = ", ".join(
+            f"{count} {reason}" for reason, count in account.reasons(counted).items()
+        )
+        raise InputError(
+            f"the input holds usable documents in {num_groups} groups (left out: "
+            f"{left_out or 'none'}), but train, validation and test need at least one group each: "
+            "3 documents with different texts; add text, choose other filters, or split a long "
+            "file into several documents."
+        )
+    test_share, validation_share = recipe.test_share, recipe.validation_share
+    below_test = base.num_groups(_threshold(test_share))
+    below_validation = base.num_groups(_threshold(test_share + validation_share))
+    test_end = min(max(below_test, 1), num_groups - 2)
+    validation_end = min(max(below_validation, test_end + 1), num_groups - 1)
+    ends = base.group_hash(test_end), base.group_hash(validation_end)
     return {
-        "train": (ends[1], _HIGHEST),
+        "train": (ends[1], index.HIGHEST),
         "validation": (ends[0], ends[1]),
         "test": (b"", ends[0]),
     }
@@ -143,14 +253,16 @@ def _threshold(share: float) -> bytes:
     return int(share * 2**64).to_bytes(8, "big")
 
 
-def _account(store: spool.Spool, spans: dict[str, spool.Span]) -> dict[str, Any]:
-    """Documents, bytes and characters in all, by split, by source and by licence."""
+def _notes(
+    base: index.Index, spans: dict[str, index.Span], counted: account.Account
+) -> dict[str, Any]:
+    """Documents, bytes and characters in all, by split, source and licence; what was dropped."""
     tables: dict[str, defaultdict[str, list[int]]] = {
         table: defaultdict(lambda: [0, 0, 0]) for table in ("splits", "sources", "licenses")
     }
     totals = [0, 0, 0]
     for split, span in spans.items():
-        for source, license, *counts in store.account(span):
+        for source, license, *counts in base.account(span):
             rows = (
                 totals,
                 tables["splits"][split],
@@ -162,7 +274,7 @@ def _account(store: spool.Spool, spans: dict[str, spool.Span]) -> dict[str, Any]
     by_table = {
         table: {key: _counts(row) for key, row in rows.items()} for table, rows in tables.items()
     }
-    return _counts(totals) | by_table
+    return _counts(totals) | by_table | {"drops": account.reasons(counted)}
 
 
 def _counts(row: list[int]) -> dict[str, Any]:

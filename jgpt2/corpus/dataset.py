@@ -20,7 +20,7 @@ from tensorflow_datasets.core import dataset_info, example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
 from jgpt2 import manifest
-from jgpt2.corpus import records
+from jgpt2.corpus import records, scores
 from jgpt2.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -43,8 +43,7 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
         data_dir=str(folder),
         module_name=__name__,
     )
-    texts = {name: tfds.features.Text() for name in _TEXTS}
-    features = tfds.features.FeaturesDict(texts | {"num_bytes": tfds.features.Scalar(np.int64)})
+    features = _features()
     info = tfds.core.DatasetInfo(builder=identity, features=features, disable_shuffling=True)
     info.set_file_format("array_record")
     layout: Any = features.get_serialized_info()
@@ -53,7 +52,7 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
     with _disk_errors(folder):
         for split, documents in splits.items():
             examples = (
-                serializer.get_tf_example(features.encode_example(vars(document)))
+                serializer.get_tf_example(features.encode_example(_fields(document)))
                 for document in documents
             )
             content = (example.SerializeToString(deterministic=True) for example in examples)
@@ -61,6 +60,19 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
     info.set_splits(_split_infos(folder, info.name, written))
     info.write_to_directory(folder)
     return sorted(path.name for path in folder.iterdir())
+
+
+def _features() -> tfds.features.FeaturesDict:
+    about = tfds.features.Documentation(desc=", ".join(scores.NAMES))
+    measured = tfds.features.Tensor(shape=(len(scores.NAMES),), dtype=np.float32, doc=about)
+    texts: dict[str, Any] = {name: tfds.features.Text() for name in _TEXTS}
+    numbers = {"num_bytes": tfds.features.Scalar(np.int64), "scores": measured}
+    return tfds.features.FeaturesDict(texts | numbers)
+
+
+def _fields(document: records.Document) -> dict[str, Any]:
+    measured = [document.scores[name] for name in scores.NAMES]
+    return vars(document) | {"scores": np.array(measured, np.float32)}
 
 
 def _write_split(path: Path, serialized: Iterator[bytes]) -> tuple[list[int], int]:
@@ -145,7 +157,8 @@ class Split(Sequence[records.Document]):
             raise IndexError(f"document {i} of {len(self)}")
         stored = self._source[i % len(self)]
         texts = {name: stored[name].decode() for name in _TEXTS}
-        return records.Document(**texts, num_bytes=int(stored["num_bytes"]))
+        measured = dict(zip(scores.NAMES, stored["scores"].tolist(), strict=True))
+        return records.Document(**texts, num_bytes=int(stored["num_bytes"]), scores=measured)
 
     def __iter__(self) -> Iterator[records.Document]:
         return (self[i] for i in range(len(self)))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from jgpt2.data import loader, tokens
+from jgpt2.data import loader, mixture
 
 
 def place(
@@ -50,7 +50,7 @@ def place_local(
 
 
 def batch(
-    stream: tokens.Tokens,
+    text: mixture.Mixture,
     *,
     context: int,
     sequences: int,
@@ -61,7 +61,7 @@ def batch(
     """[B, context + 1] the batch of a step as a global array; see `loader.batch`."""
     return place(
         lambda rows: loader.batch(
-            stream, context=context, sequences=sequences, seed=seed, step=step, rows=rows
+            text, context=context, sequences=sequences, seed=seed, step=step, rows=rows
         ),
         (sequences, context + 1),
         sharding,

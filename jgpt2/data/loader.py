@@ -1,21 +1,21 @@
-"""The training order: which window of the token stream is which row of which step.
+"""The training order: which window of which token stream is which row of which step.
 
 Windows are `context + 1` tokens at stride `context`, so every token is predicted once an epoch;
-they cross documents, which only their EOT parts. Row `i` of the endless order is a function of the
-seed and `i` alone, and step `s` has the rows from `s * sequences` on: any process can make any part
-of any step, and a run goes on exactly where it stopped. Grain gives the order and the prefetching.
+they cross documents, which only their EOT parts, but never datasets. Row `i` of the endless order
+is a function of the seed, the mixture and `i` alone, and step `s` has the rows from `s * sequences`
+on: any process can make any part of any step, and a run goes on exactly where it stopped. Grain
+gives the order within a dataset and the prefetching.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import grain
 import numpy as np
 import numpy.typing as npt
 
-from jgpt2.data import tokens
-from jgpt2.errors import InputError
+from jgpt2.data.mixture import Interleaving, Mixture, check, num_windows
 
 _THREADS = 2
 _STEPS_AHEAD = 4
@@ -23,7 +23,7 @@ _STEPS_AHEAD = 4
 
 @dataclass(frozen=True)
 class Order:
-    """An endless sequence of windows: each epoch is all of them, shuffled anew."""
+    """An endless sequence of windows of one stream: each epoch is all of them, shuffled anew."""
 
     num_windows: int
     seed: int
@@ -33,29 +33,40 @@ class Order:
         indices = grain.MapDataset.range(self.num_windows).seed(self.seed).shuffle().repeat()
         object.__setattr__(self, "_indices", indices)
 
-    def windows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """[stop - start] the windows of the rows from `start` up to `stop`, counted from step 0."""
-        return np.array([self._indices[i] for i in range(start, stop)], np.int64)
+    def windows(self, rows: Iterable[int]) -> npt.NDArray[np.int64]:
+        """[len(rows)] the windows of the rows, which are counted from the stream's first."""
+        return np.array([self._indices[i] for i in rows], np.int64)
 
 
-def check(stream: tokens.Tokens, *, context: int) -> None:
-    """InputError when the stream has not one window."""
-    if stream.num_tokens <= context:
-        raise InputError(
-            f"the split has {stream.num_tokens} tokens, but one row takes context + 1 = "
-            f"{context + 1}; lower model.context to {max(stream.num_tokens - 1, 1)} or less, or "
-            "add text."
-        )
+class _Rows:
+    """The rows of a mixture: every stream in its own order, which is that of the stream alone."""
 
+    def __init__(self, mixture: Mixture, *, context: int, seed: int) -> None:
+        check(mixture, context=context)
+        self._context = context
+        self._streams = [part.stream for part in mixture.parts]
+        self._orders = [Order(num_windows(stream, context), seed) for stream in self._streams]
+        self._interleaving = Interleaving(mixture.row_shares)
 
-def order(stream: tokens.Tokens, *, context: int, seed: int) -> Order:
-    """The training order of a split at a context length; InputError when it is too short."""
-    check(stream, context=context)
-    return Order((stream.num_tokens - 1) // context, seed)
+    def make(self, start: int, stop: int) -> npt.NDArray[np.int32]:
+        """[stop - start, context + 1] the rows from `start` up to `stop`, counted from step 0."""
+        if len(self._streams) == 1:
+            return self._of_stream(0, range(start, stop))
+        places = np.array([self._interleaving.place(i) for i in range(start, stop)], np.int64)
+        places = places.reshape(-1, 2)
+        ids = np.empty((len(places), self._context + 1), np.int32)
+        for index in np.unique(places[:, 0]).tolist():
+            is_own = places[:, 0] == index
+            ids[is_own] = self._of_stream(index, places[is_own, 1].tolist())
+        return ids
+
+    def _of_stream(self, index: int, rows: Iterable[int]) -> npt.NDArray[np.int32]:
+        starts = self._orders[index].windows(rows) * self._context
+        return self._streams[index].windows(starts, self._context + 1)
 
 
 def batch(
-    stream: tokens.Tokens,
+    mixture: Mixture,
     *,
     context: int,
     sequences: int,
@@ -63,12 +74,15 @@ def batch(
     step: int,
     rows: slice | None = None,
 ) -> npt.NDArray[np.int32]:
-    """[B, context + 1] the rows of a step, or those of its B = `sequences` that `rows` picks."""
-    return _batch(stream, order(stream, context=context, seed=seed), context, sequences, step, rows)
+    """[B, context + 1] the rows of a step, or those of its B = `sequences` that `rows` picks.
+
+    Raises InputError when a stream of the mixture has not one row.
+    """
+    return _batch(_Rows(mixture, context=context, seed=seed), sequences, step, rows)
 
 
 def batches(
-    stream: tokens.Tokens,
+    mixture: Mixture,
     *,
     context: int,
     sequences: int,
@@ -80,25 +94,18 @@ def batches(
 
     Starting late costs nothing. Closing the iterator, or dropping it, ends its threads.
     """
-    shuffled = order(stream, context=context, seed=seed)
+    ordered = _Rows(mixture, context=context, seed=seed)
 
     def make(step: int) -> tuple[int, npt.NDArray[np.int32]]:
-        return step, _batch(stream, shuffled, context, sequences, step, rows)
+        return step, _batch(ordered, sequences, step, rows)
 
     steps = grain.MapDataset.range(first_step, sys.maxsize).map(make)
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_STEPS_AHEAD)
     return iter(steps.to_iter_dataset(options))
 
 
-def _batch(
-    stream: tokens.Tokens,
-    shuffled: Order,
-    context: int,
-    sequences: int,
-    step: int,
-    rows: slice | None,
-) -> npt.NDArray[np.int32]:
+def _batch(ordered: _Rows, sequences: int, step: int, rows: slice | None) -> npt.NDArray[np.int32]:
     start, stop, stride = (rows or slice(None)).indices(sequences)
     assert stride == 1, "rows of a step are asked for in one piece"
     first = step * sequences
-    return stream.windows(shuffled.windows(first + start, first + stop) * context, context + 1)
+    return ordered.make(first + start, first + stop)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jgpt2 import manifest
-from jgpt2.data import pool, shards
+from jgpt2 import manifest, pool
+from jgpt2.data import shards
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import load
 

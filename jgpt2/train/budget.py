@@ -14,8 +14,9 @@ def tokens_per_step(experiment: config.Experiment) -> int:
 def num_steps(experiment: config.Experiment, *, vocab_size: int, bytes_per_token: float) -> int:
     """Optimizer steps that reach the budget, rounded up: at most one step is seen beyond it.
 
-    `bytes_per_token` is the average over the training split, so a budget in bytes is met on
-    average over the order of the data; the bytes really seen are counted in metrics.jsonl.
+    `bytes_per_token` is the average over the training split, or over the mixture of several, so
+    a budget in bytes is met on average over the order of the data; the bytes really seen are
+    counted in metrics.jsonl.
     """
     budget = experiment.budget
     if budget.steps is not None:

@@ -1,16 +1,16 @@
-"""From the names in an experiment to the data of a run: dataset, tokenizer, token store.
+"""From the names in an experiment to the data of a run: datasets, tokenizer, token stores.
 
-The experiment says *which* dataset and vocabulary (names), `Places` says *where* they lie. The
+The experiment says *which* datasets and vocabulary (names), `Places` says *where* they lie. A
 token store is built on first use, inside its dataset's folder: `DATASET/tokens/TOKENIZER`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jgpt2 import config, manifest
 from jgpt2.corpus import dataset, records
-from jgpt2.data import tokens
+from jgpt2.data import mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
 from jgpt2.tokenizer import load
@@ -34,30 +34,26 @@ def gather(
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
 ) -> loop.Inputs:
-    """The inputs of a run, its token store built if it is not there yet.
+    """The inputs of a run, its token stores built if they are not there yet.
 
-    `report(done, total)` counts bytes of text while the store is built. Raises InputError when a
+    `report(done, total)` counts bytes of text while stores are built. Raises InputError when a
     name is not found, when dataset, tokenizer and store do not belong together, or when the
     experiment does not divide over the devices.
     """
-    folder = places.datasets / experiment.dataset
-    if not manifest.exists(folder):
-        found = sorted(path.parent.name for path in places.datasets.glob(f"*/{manifest.FILE_NAME}"))
-        raise InputError(
-            f"no dataset {experiment.dataset!r} in {places.datasets} "
-            f"({'found: ' + ', '.join(found) if found else 'which holds none'}); build one with "
-            "`jgpt2 corpus build`, or choose with --dataset and --datasets."
-        )
+    folders = {name: _dataset_folder(places, name) for name in experiment.weights}
     tokenizer_folder = load.find(places.tokenizers, experiment.tokenizer)
     tokenizer = load.load(tokenizer_folder)
-    loop.make_mesh(experiment, tokenizer.vocab_size)  # refused before the store, which takes long
-    store_folder = store_path(folder, experiment.tokenizer)
-    tokens.build(folder, tokenizer_folder, store_folder, workers=workers, report=report)
-    validation = _first_documents(
-        dataset.open_split(folder, "validation"), experiment.evaluation.max_bytes
-    )
+    loop.make_mesh(experiment, tokenizer.vocab_size)  # refused before the stores, which take long
+    _build_stores(folders.values(), tokenizer_folder, experiment.tokenizer, workers, report)
+    validation = _validation(folders, experiment.weights, experiment.evaluation.max_bytes)
     return loop.Inputs(
-        store=tokens.open_store(store_folder, tokenizer_fingerprint=tokenizer.fingerprint),
+        stores={
+            name: tokens.open_store(
+                store_path(folder, experiment.tokenizer),
+                tokenizer_fingerprint=tokenizer.fingerprint,
+            )
+            for name, folder in folders.items()
+        },
         tokenizer=tokenizer,
         tokenizer_folder=tokenizer_folder,
         validation=bits.prepare(
@@ -69,6 +65,56 @@ def gather(
 def store_path(dataset_folder: Path, tokenizer: str) -> Path:
     """Where the token store of a dataset and a tokenizer's name lies."""
     return dataset_folder / "tokens" / tokenizer
+
+
+def _dataset_folder(places: Places, name: str) -> Path:
+    folder = places.datasets / name
+    if manifest.exists(folder):
+        return folder
+    found = sorted(path.parent.name for path in places.datasets.glob(f"*/{manifest.FILE_NAME}"))
+    raise InputError(
+        f"no dataset {name!r} in {places.datasets} "
+        f"({'found: ' + ', '.join(found) if found else 'which holds none'}); build one with "
+        "`jgpt2 corpus build`, or choose with --dataset and --datasets."
+    )
+
+
+def _build_stores(
+    folders: Iterable[Path],
+    tokenizer_folder: Path,
+    tokenizer: str,
+    workers: int,
+    report: Callable[[int, int], None] | None,
+) -> None:
+    """The store of each dataset where it is not yet; progress is over all that are missing."""
+    sizes = {
+        folder: 0
+        if manifest.exists(store_path(folder, tokenizer))
+        else manifest.read(folder, kind="dataset").notes["num_bytes"]
+        for folder in folders
+    }
+    earlier_bytes = 0
+
+    def report_all(done: int, _: int) -> None:
+        if report:
+            report(earlier_bytes + done, sum(sizes.values()))
+
+    for folder, num_bytes in sizes.items():
+        store = store_path(folder, tokenizer)
+        tokens.build(folder, tokenizer_folder, store, workers=workers, report=report_all)
+        earlier_bytes += num_bytes
+
+
+def _validation(
+    folders: Mapping[str, Path], weights: Mapping[str, float], max_bytes: int | None
+) -> list[records.Document]:
+    """Documents of each dataset's validation split; of `max_bytes` each has its share by weight."""
+    chosen: list[records.Document] = []
+    shares = mixture.byte_shares(weights[name] for name in folders)
+    for folder, share in zip(folders.values(), shares, strict=True):
+        own_bytes = None if max_bytes is None else int(max_bytes * share)
+        chosen += _first_documents(dataset.open_split(folder, "validation"), own_bytes)
+    return chosen
 
 
 def _first_documents(

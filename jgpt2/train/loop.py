@@ -6,7 +6,7 @@ before the metrics of the last one are read, so the device never waits for the l
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jgpt2 import checkpoint, config, progress, runs
-from jgpt2.data import device, loader, tokens
+from jgpt2.data import device, loader, mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
 from jgpt2.model import count, gpt2, sharding
@@ -35,11 +35,28 @@ EVALUATION_ROWS = 16
 class Inputs:
     """What a run is trained on, checked to belong together."""
 
-    store: tokens.TokenStore
+    stores: Mapping[str, tokens.TokenStore]
+    """Name of each dataset -> its token store."""
     tokenizer: Tokenizer
     tokenizer_folder: Path
     validation: Sequence[bits.Scorable]
     """Documents scored during training, in order, up to `evaluation.max_bytes`."""
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Role -> fingerprint of all that a run is made from.
+
+        A dataset alone and its token store are `dataset` and `tokens`; of several each is named.
+        """
+        parents: dict[str, str] = {}
+        for name, store in self.stores.items():
+            of = f" {name}" if len(self.stores) > 1 else ""
+            parents |= {
+                "tokenizer": store.manifest.parents["tokenizer"],
+                f"dataset{of}": store.manifest.parents["dataset"],
+                f"tokens{of}": store.manifest.fingerprint,
+            }
+        return parents
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Trainer:
     """The compiled parts of one run."""
 
     experiment: config.Experiment
+    training: mixture.Mixture
     mesh: Mesh
     step: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
     """(state, rows, token_bytes) -> (state, metrics), jitted; the state is donated."""
@@ -55,6 +73,13 @@ class Trainer:
     token_bytes: jax.Array
     num_steps: int
     flops_per_step: float
+
+    def describe_training(self) -> dict[str, dict[str, Any]]:
+        """Name of each dataset -> its shares and epochs over the whole run."""
+        return self.training.describe(
+            num_rows=self.num_steps * self.experiment.batch.sequences,
+            context=self.experiment.model.context,
+        )
 
 
 def train(experiment: config.Experiment, inputs: Inputs, run: Path) -> int:
@@ -78,13 +103,13 @@ def make_mesh(experiment: config.Experiment, vocab_size: int) -> Mesh:
 
 def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
     """Checks the experiment against its data and devices, and builds the parts of the run."""
-    training = inputs.store.split("train")
-    loader.check(training, context=experiment.model.context)
+    training = mixture.training(experiment.weights, inputs.stores)
+    mixture.check(training, context=experiment.model.context)
     mesh = make_mesh(experiment, inputs.tokenizer.vocab_size)
     steps = budget.num_steps(
         experiment,
         vocab_size=inputs.tokenizer.vocab_size,
-        bytes_per_token=training.num_bytes / training.num_tokens,
+        bytes_per_token=training.bytes_per_token,
     )
     lr = optim.schedule(experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=steps)
     optimizer = optim.make(experiment.optimizer, lr)
@@ -112,6 +137,7 @@ def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
     )
     return Trainer(
         experiment=experiment,
+        training=training,
         mesh=mesh,
         step=step,
         initialise=jax.jit(initialise, out_shardings=shardings),
@@ -129,12 +155,12 @@ def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
 
 def execute(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
     """Makes or finds the run folder, and trains to the end or to the step where `stop` is set."""
-    tokens_manifest = inputs.store.manifest
     runs.create(
         run,
         trainer.experiment,
         tokenizer=inputs.tokenizer_folder,
-        parents=tokens_manifest.parents | {"tokens": tokens_manifest.fingerprint},
+        parents=inputs.parents,
+        notes={"datasets": trainer.describe_training()},
     )
     with jax.set_mesh(trainer.mesh):
         return _go_on(trainer, inputs, run, stop)
@@ -155,9 +181,10 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
             log.say(f"{settings.name}: going on from step {first_step} of {run}")
             state = checkpoint.restore(folder, first_step, trainer.abstract_state)
         else:
+            _say_what_is_read(trainer, log)
             state = trainer.initialise()
         evaluate = _evaluator(trainer, inputs)
-        steps = _Steps(trainer, inputs.store.split("train"), log, state, first_step)
+        steps = _Steps(trainer, log, state, first_step)
         for step in range(first_step + 1, trainer.num_steps + 1):
             steps.dispatch(step)
             is_last = step == trainer.num_steps
@@ -179,6 +206,15 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
                 log.say(f"{settings.name}: saved step {step}; run the same command to go on")
                 return exit_code
     return 0
+
+
+def _say_what_is_read(trainer: Trainer, log: RunLog) -> None:
+    for name, facts in trainer.describe_training().items():
+        log.say(
+            f"{trainer.experiment.name}: reads {name} {facts['epochs']:.3g} times in "
+            f"{trainer.num_steps} steps ({facts['byte_share']:.1%} of the bytes, "
+            f"{facts['row_share']:.1%} of the rows)"
+        )
 
 
 def _is_due(step: int, settings: config.Checkpoint | config.Evaluation) -> bool:
@@ -218,16 +254,14 @@ def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params],
 class _Steps:
     """Dispatches steps and logs each one while the next is computed."""
 
-    def __init__(
-        self, trainer: Trainer, training: tokens.Tokens, log: RunLog, state: TrainState, step: int
-    ) -> None:
+    def __init__(self, trainer: Trainer, log: RunLog, state: TrainState, step: int) -> None:
         self.state = state
         self._trainer, self._log = trainer, log
         settings = trainer.experiment
         self._shape = (settings.batch.sequences, settings.model.context + 1)
         self._placement = sharding.batch_sharding(trainer.mesh)
         self._batches = loader.batches(
-            training,
+            trainer.training,
             context=settings.model.context,
             sequences=settings.batch.sequences,
             seed=settings.seed,

@@ -13,11 +13,13 @@ from typing import Any
 
 import tyro
 
+from jgpt2 import config
 from jgpt2.errors import InputError
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 _RULE = re.compile(r"[\s─-]*")
 _INDENT_OF_HELP = " " * 8
+_BY_WEIGHT = "NAME|NAME:WEIGHT..."
 
 
 def parse[Result](
@@ -36,11 +38,69 @@ def parse[Result](
     boxes = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxes):
-            return tyro.cli(bind, args=arguments, prog=prog)
+            return tyro.cli(bind, args=arguments, prog=prog, registry=_registry())
     except SystemExit as refusal:
         if not refusal.code:
             return None
         raise _cause(refusal) or InputError(_paragraph(boxes.getvalue())) from None
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """What tyro cannot know: the values of a flag that names datasets."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[config.Dataset] | None:
+        if info.type != config.Dataset:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar=_BY_WEIGHT,
+            instance_from_str=_dataset,
+            is_instance=lambda value: isinstance(value, str | dict),
+            str_from_instance=_dataset_words,
+        )
+
+    return registry
+
+
+def _dataset(words: list[str]) -> config.Dataset:
+    """One name, or names with weights.
+
+    >>> _dataset(["ja"])
+    'ja'
+    >>> _dataset(["青空:0.5", "web:1.5"])
+    {'青空': 0.5, 'web': 1.5}
+    """
+    if len(words) == 1 and ":" not in words[0]:
+        return words[0]
+    weights: dict[str, float] = {}
+    for word in words:
+        name, _, weight = word.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            number = None
+        if not name or number is None:
+            raise InputError(
+                f"--dataset {' '.join(words)}: {word!r} is no name with a weight; give one name, "
+                "or each as NAME:WEIGHT, such as --dataset books:0.5 web:0.5."
+            )
+        if name in weights:
+            raise InputError(
+                f"--dataset {' '.join(words)} names {name!r} twice; give it once, with one weight."
+            )
+        weights[name] = number
+    return weights
+
+
+def _dataset_words(value: config.Dataset) -> list[str]:
+    """The words that `_dataset` reads as the value."""
+    if isinstance(value, str):
+        return [value]
+    return [f"{name}:{weight:g}" for name, weight in value.items()]
 
 
 def _cause(refusal: BaseException) -> InputError | None:
@@ -69,8 +129,8 @@ def _paragraph(box: str) -> str:
     """
     lines = [
         line[2:].rstrip(" │")
-        for line in _STYLES.sub("", box).splitlines()
-        if not line.startswith(("╭", "╰"))
+        for line in _STYLES.sub("", box).strip("\n").splitlines()[1:]  # the first is its title
+        if not line.startswith("╰")
     ]
     sections: list[list[str]] = [[]]
     for line in lines:

@@ -23,7 +23,7 @@ class Where:
     run: Path
     """Run folder: made, or gone on with if it holds this very run."""
     datasets: Path = Path("data")
-    """Folder of datasets, in which the config's dataset is looked up."""
+    """Folder of datasets, in which those of the config are looked up."""
     tokenizers: Path = Path("tokenizers")
     """Folder of tokenizers, in which the config's tokenizer is looked up."""
     workers: int = 1
@@ -75,8 +75,8 @@ def _run(where: Where, experiment: Experiment) -> int:
         gathered = inputs.gather(experiment, places, workers=where.workers, report=report)
     exit_code = loop.train(experiment, gathered, where.run)
     if exit_code == 0:
-        dataset = where.datasets / experiment.dataset
-        progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {dataset}")
+        folders = " or ".join(str(where.datasets / name) for name in experiment.weights)
+        progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {folders}")
     return exit_code
 
 

@@ -1,13 +1,14 @@
-import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jgpt2.corpus import build, dataset, read, records
+from jgpt2 import manifest
+from jgpt2.corpus import dataset, records, scores
 from jgpt2.errors import DamageError, InputError
 
 TEXTS = [
@@ -20,19 +21,32 @@ TEXTS = [
 ODD = [f"{text}{i}" for i, text in enumerate(TEXTS)]
 
 
+def scored(text: str, **fields: str) -> records.Document:
+    """A document with scores as exact as the dataset keeps them."""
+    measured = {name: float(np.float32(value)) for name, value in scores.score(text).items()}
+    return records.document(text, source="s", scores=measured, **fields)
+
+
+DOCUMENTS = [scored(text, title=f"題{i}", url=f"https://例.jp/{i}") for i, text in enumerate(ODD)]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("デー タ")
-    lines = [json.dumps({"text": text, "title": f"題{i}"}) for i, text in enumerate(ODD)]
-    (root / "a.jsonl").write_text("\n".join(lines), "utf-8")
-    build.build([root / "a.jsonl"], root / "out", name="a")
-    return root / "out"
+    splits = {"train": DOCUMENTS[20:], "validation": DOCUMENTS[10:20], "test": DOCUMENTS[:10]}
+    files = dataset.write(root, splits)
+    notes = {"splits": {name: {"num_documents": len(part)} for name, part in splits.items()}}
+    manifest.write(
+        root, kind="dataset", name="a", identity={}, parents={}, files=files, notes=notes
+    )
+    return root
 
 
 def test_documents_come_back_as_they_were(folder: Path):
-    found = [d for split in dataset.SPLITS for d in dataset.open_split(folder, split)]
-    given = list(read.documents([folder.parent / "a.jsonl"]))
-    assert sorted(found, key=lambda d: d.id) == sorted(given, key=lambda d: d.id)
+    assert list(dataset.open_split(folder, "train")) == DOCUMENTS[20:]
+    assert list(dataset.open_split(folder, "validation")) == DOCUMENTS[10:20]
+    assert list(dataset.open_split(folder, "test")) == DOCUMENTS[:10]
+    assert list(DOCUMENTS[0].scores) == list(scores.NAMES)
 
 
 def test_it_is_a_sequence(folder: Path):
@@ -50,7 +64,8 @@ def test_it_is_a_sequence(folder: Path):
 def test_tfds_reads_the_folder_itself(folder: Path):
     builder = tfds.builder_from_directory(folder)
     source = builder.as_data_source("test")
-    assert source[0]["text"].decode() == dataset.open_split(folder, "test")[0].text
+    assert source[0]["text"].decode() == DOCUMENTS[0].text
+    assert source[0]["scores"].tolist() == list(DOCUMENTS[0].scores.values())
     assert builder.info.file_format.value == "array_record"
 
 
@@ -83,7 +98,7 @@ def test_a_cut_file_is_damage(folder: Path, tmp_path: Path):
 
 def test_splits_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(dataset, "SHARD_BYTES", 1000)
-    documents = [records.document(f"第{i}話" * i, source="s", title=str(i)) for i in range(40)]
+    documents = [scored(f"第{i}話" * i, title=str(i)) for i in range(40)]
     names = dataset.write(tmp_path, {"train": documents, "test": documents[:1]})
     assert len([name for name in names if "-train." in name]) > 3
     assert list(dataset.Split(tmp_path, "train")) == documents

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jgpt2.data import device, loader, tokens
+from jgpt2.data import device, loader, mixture
 from jgpt2.tokenizer import load
 
 SHAPE = (16, 9)
@@ -51,10 +51,10 @@ def test_local_rows_are_all_rows_of_one_process():
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_the_batch_of_a_step_is_the_loaders(stream: tokens.Tokens, spec: PartitionSpec):
+def test_the_batch_of_a_step_is_the_loaders(text: mixture.Mixture, spec: PartitionSpec):
     settings = {"context": 8, "sequences": 16, "seed": 0, "step": 5}
-    rows = loader.batch(stream, **settings)
-    assert np.array_equal(device.batch(stream, **settings, sharding=sharding(spec)), rows)
+    rows = loader.batch(text, **settings)
+    assert np.array_equal(device.batch(text, **settings, sharding=sharding(spec)), rows)
     assert np.array_equal(device.place_local(rows, SHAPE, sharding(spec)), rows)
 
 
@@ -63,21 +63,22 @@ import os, pathlib, sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jgpt2.data import device, loader, tokens
+from jgpt2.data import device, loader, mixture, tokens
 index = int(sys.argv[1])
 jax.distributed.initialize(sys.argv[2], num_processes=2, process_id=index)
 mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 placement = NamedSharding(mesh, PartitionSpec("data"))
 folder, fingerprint = pathlib.Path(sys.argv[3]), sys.argv[4]
 stream = tokens.open_store(folder, tokenizer_fingerprint=fingerprint).split("train")
+text = mixture.Mixture((mixture.Part("a", stream, 2), mixture.Part("b", stream, 1)))
 settings = dict(context=8, sequences=16, seed=0)
 own = device.local_rows((16, 9), placement)
 assert own == slice(8 * index, 8 * index + 8)
-step, rows = next(loader.batches(stream, **settings, first_step=5, rows=own))
-whole = loader.batch(stream, **settings, step=5)
+step, rows = next(loader.batches(text, **settings, first_step=5, rows=own))
+whole = loader.batch(text, **settings, step=5)
 for placed in (
     device.place_local(rows, (16, 9), placement),
-    device.batch(stream, **settings, step=5, sharding=placement),
+    device.batch(text, **settings, step=5, sharding=placement),
 ):
     assert placed.shape == (16, 9)
     for shard in placed.addressable_shards:

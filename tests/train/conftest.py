@@ -1,4 +1,4 @@
-"""One tiny dataset, the byte vocabulary, and experiments on them, for every test of training."""
+"""Two tiny datasets, the byte vocabulary, and experiments on them, for every test of training."""
 
 import dataclasses
 import json
@@ -15,6 +15,7 @@ from jgpt2.train import inputs, loop
 
 # Short documents: every batch has some of the EOTs that part them.
 TEXTS = [f"第{i}話。" + "山路を登る。" * (i % 3) for i in range(90)]
+POEMS = [f"poem {i}: " + "spring, " * (i % 4) for i in range(40)]
 EXPERIMENT = config.Experiment(
     name="小さな実験",
     dataset="stories",
@@ -34,9 +35,11 @@ EXPERIMENT = config.Experiment(
 @pytest.fixture(scope="session")
 def places(tmp_path_factory: pytest.TempPathFactory) -> inputs.Places:
     root = tmp_path_factory.mktemp("置 き場")
-    text = root / "stories.jsonl"
-    text.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), "utf-8")
-    build.build([text], root / "data" / "stories", name="stories", validation_share=0.1)
+    for name, texts in (("stories", TEXTS), ("poems", POEMS)):
+        file = root / f"{name}.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+        recipe = build.Recipe(near_duplicates=None, validation_share=0.1)
+        build.build([file], root / "data" / name, name=name, recipe=recipe)
     tokenizer_train.train([], root / "tokenizers" / "byte", name="byte", kind="byte")
     return inputs.Places(datasets=root / "data", tokenizers=root / "tokenizers")
 
@@ -53,7 +56,7 @@ def change() -> Callable[..., config.Experiment]:
     def changed(**fields: Any) -> config.Experiment:
         values = {
             name: dataclasses.replace(getattr(EXPERIMENT, name), **value)
-            if isinstance(value, dict)
+            if isinstance(value, dict) and dataclasses.is_dataclass(getattr(EXPERIMENT, name))
             else value
             for name, value in fields.items()
         }

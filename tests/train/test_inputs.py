@@ -12,7 +12,7 @@ from jgpt2.train import inputs
 
 def test_gathers_what_belongs_together(change, places, gathered):
     store = inputs.store_path(places.datasets / "stories", "byte")
-    assert gathered.store.folder == store
+    assert {name: one.folder for name, one in gathered.stores.items()} == {"stories": store}
     assert gathered.tokenizer_folder == places.tokenizers / "byte"
     parents = manifest.read(store, kind="tokens").parents
     assert parents["tokenizer"] == gathered.tokenizer.fingerprint
@@ -53,8 +53,8 @@ def test_a_missing_dataset_lists_what_is_there(change, places, tmp_path):
     with pytest.raises(InputError) as refused:
         inputs.gather(change(dataset="novels"), places)
     assert str(refused.value) == (
-        f"no dataset 'novels' in {places.datasets} (found: stories); build one with `jgpt2 corpus "
-        "build`, or choose with --dataset and --datasets."
+        f"no dataset 'novels' in {places.datasets} (found: poems, stories); build one with `jgpt2 "
+        "corpus build`, or choose with --dataset and --datasets."
     )
     with pytest.raises(InputError, match=r"no dataset 'stories' in .* \(which holds none\); build"):
         inputs.gather(change(), inputs.Places(datasets=tmp_path / "none"))
@@ -71,6 +71,50 @@ def test_an_unknown_tokenizer_lists_the_choices(change, places, tmp_path):
         inputs.gather(change(tokenizer="sp-8k"), places)
     with pytest.raises(InputError, match="which holds none; make one with `jgpt2 tokenizer train`"):
         inputs.gather(change(), dataclasses.replace(places, tokenizers=tmp_path))
+
+
+def test_a_mixture_has_a_store_of_each_dataset_and_one_report(change, places, tmp_path):
+    own = dataclasses.replace(places, tokenizers=tmp_path)
+    tokenizer_train.train([], tmp_path / "third", name="third", kind="byte")
+    mixed = change(dataset={"stories": 2, "poems": 1}, tokenizer="third")
+    reports = []
+    gathered = inputs.gather(mixed, own, report=lambda *given: reports.append(given))
+    assert list(gathered.stores) == ["poems", "stories"]  # in the order of names
+    for name, store in gathered.stores.items():
+        assert store.folder == inputs.store_path(places.datasets / name, "third")
+        assert gathered.parents[f"tokens {name}"] == store.manifest.fingerprint
+    sizes = [
+        manifest.read(places.datasets / name).notes["num_bytes"] for name in ("poems", "stories")
+    ]
+    assert reports[-1] == (sum(sizes), sum(sizes))
+    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert {total for _, total in reports} == {sum(sizes)}
+
+
+def test_validation_is_shared_out_by_weight(change, places):
+    def found(dataset_config, max_bytes):
+        mixed = change(dataset=dataset_config, evaluation={"max_bytes": max_bytes})
+        ids = {scorable.id for scorable in inputs.gather(mixed, places).validation}
+        return {name: [each for each in own if each in ids] for name, own in own_ids.items()}
+
+    own_ids = {
+        name: [each.id for each in dataset.open_split(places.datasets / name, "validation")]
+        for name in ("stories", "poems")
+    }
+    alone = {name: found(name, 90)[name] for name in own_ids}
+    assert all(len(ids) < len(own_ids[name]) for name, ids in alone.items())
+    assert found({"stories": 1, "poems": 1}, 180) == alone
+    # 3/4 of 120 bytes are the 90 of before, 1/4 of 360 as well
+    assert found({"stories": 3, "poems": 1}, 120)["stories"] == alone["stories"]
+    assert found({"stories": 3, "poems": 1}, 360)["poems"] == alone["poems"]
+    assert found({"stories": 0.2}, 90)["stories"] == alone["stories"]
+    assert found({"stories": 9, "poems": 1}, None) == own_ids
+    assert [len(ids) for ids in found({"stories": 9, "poems": 1}, 1).values()] == [1, 1]
+
+
+def test_a_missing_dataset_of_a_mixture_is_named(change, places):
+    with pytest.raises(InputError, match=r"no dataset 'novels' in .* \(found: poems, stories\)"):
+        inputs.gather(change(dataset={"stories": 1, "novels": 1}), places)
 
 
 def test_a_store_of_another_dataset_is_refused_by_name(change, places, tmp_path):

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jgpt2 import checkpoint, runs
+from jgpt2 import checkpoint, manifest, runs
+from jgpt2.data import loader
 from jgpt2.errors import DamageError, InputError
-from jgpt2.train import loop, signals
+from jgpt2.train import inputs, loop, signals
 from jgpt2.train.log import RunLog
 
 TIMINGS = {"step_time_s", "data_wait_s", "tokens_per_s", "mfu", "evaluation_time_s"}
@@ -124,6 +125,59 @@ def test_a_run_stopped_at_many_steps_is_the_same_run(trainer, whole, go, tmp_pat
     assert go() == 0
     assert_same_run(trainer, run, whole)
     assert trainer.step._cache_size() == 1
+
+
+@pytest.fixture(scope="module")
+def mixed(change, places):
+    """The inputs and the trainer of a run on two datasets."""
+    experiment = change(dataset={"stories": 1, "poems": 3})
+    mixed_inputs = inputs.gather(experiment, places)
+    return mixed_inputs, loop.prepare(experiment, mixed_inputs)
+
+
+def test_a_run_on_a_mixture_stopped_and_resumed_is_the_same_run(mixed, tmp_path, capsys):
+    mixed_inputs, mixed_trainer = mixed
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert loop.execute(mixed_trainer, mixed_inputs, whole, signals.StopRequest()) == 0
+    said = capsys.readouterr().err
+    facts = manifest.read(whole, kind="run").notes["datasets"]
+    for name, share in (("poems", "75.0%"), ("stories", "25.0%")):
+        times = f"{facts[name]['epochs']:.3g}"
+        assert f"小さな実験: reads {name} {times} times in 14 steps ({share} of the bytes" in said
+    for stop_after in (2, 5, 4):
+        stop = StopAfter(stop_after)
+        assert loop.execute(mixed_trainer, mixed_inputs, run, stop) == 130
+    assert loop.execute(mixed_trainer, mixed_inputs, run, signals.StopRequest()) == 0
+    assert_same_run(mixed_trainer, run, whole)
+
+    rows = loader.batch(mixed_trainer.training, context=16, sequences=14 * 8, seed=0, step=0)
+    num_bytes = mixed_inputs.tokenizer.token_bytes[rows[:, 1:]].sum()
+    trained = [row for row in runs.metrics(run) if row["kind"] == "train"]
+    assert trained[-1]["bytes"] == num_bytes
+    assert sum(fact["rows"] for fact in facts.values()) == 14 * 8
+
+
+def test_a_run_on_a_mixture_is_bound_to_every_store(mixed, tmp_path):
+    mixed_inputs, mixed_trainer = mixed
+    run, stop = tmp_path / "run", StopAfter(1)
+    assert loop.execute(mixed_trainer, mixed_inputs, run, stop) == 130
+    parents = manifest.read(run, kind="run").parents
+    roles = [f"{kind} {name}" for kind in ("dataset", "tokens") for name in ("poems", "stories")]
+    assert sorted(parents) == sorted([*roles, "tokenizer"])
+    stores = mixed_inputs.stores
+    swapped = dataclasses.replace(mixed_inputs, stores=stores | {"poems": stores["stories"]})
+    with pytest.raises(InputError, match=f"{run} was trained on another dataset poems \\("):
+        loop.execute(mixed_trainer, swapped, run, StopAfter(1))
+
+
+def test_a_budget_in_bytes_is_met_by_a_mixture(mixed, change):
+    mixed_inputs, _ = mixed
+    budget = {"steps": None, "num_bytes": 20_000}
+    experiment = change(dataset={"stories": 1, "poems": 3}, budget=budget)
+    made = loop.prepare(experiment, mixed_inputs)
+    rows = loader.batch(made.training, context=16, sequences=8 * made.num_steps, seed=0, step=0)
+    num_bytes = mixed_inputs.tokenizer.token_bytes[rows[:, 1:]].sum()
+    assert abs(num_bytes - 20_000) < 300
 
 
 def test_a_stop_asked_for_at_the_last_step_finds_the_run_complete(trainer, go, tmp_path, whole):
@@ -285,7 +339,8 @@ def test_a_damaged_checkpoint_is_refused(go, tmp_path):
     [
         (
             {"model": {"context": 10**6}},
-            "the split has .* tokens, but one row takes context . 1 = 1000001; lower model.context",
+            "the train split of stories has .* tokens, but one row takes context . 1 = 1000001; "
+            "lower model.context",
         ),
         (
             {"mesh": {"data": 3}},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 
-from jgpt2.data import loader
+from jgpt2.data import loader, mixture
 from jgpt2.model import gpt2, sharding
 from jgpt2.train import loop, optim, step
 
@@ -19,7 +19,7 @@ def batches(gathered, change):
     """Rows of the first three steps of the tests' experiment."""
     experiment = change()
     made = loader.batches(
-        gathered.store.split("train"),
+        mixture.training(experiment.weights, gathered.stores),
         context=experiment.model.context,
         sequences=experiment.batch.sequences,
         seed=0,

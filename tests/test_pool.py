@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jgpt2.data import pool
+from jgpt2 import pool
 from jgpt2.errors import InputError
 
 
@@ -22,7 +22,7 @@ def test_a_worker_that_is_ended_is_reported_with_the_remedy():
 
 PARENT = """
 import os, signal, sys, time
-from jgpt2.data import pool
+from jgpt2 import pool
 def task(path):
     open(f"{path}/{os.getpid()}", "w").close()
     time.sleep(TASK_S)
