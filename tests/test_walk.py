@@ -26,13 +26,13 @@ def test_the_dataset_holds_the_pages(walk):
         for split in dataset.SPLITS
     }
     texts = [document.text for documents in splits.values() for document in documents]
-    assert "港の朝は早い。\n船が戻る。\n" in texts
+    assert "港の朝は早い。\n船が戻る。" in texts
     written = [
         json.loads(line)["text"]
         for path in sorted((walk.root / "text").glob("*.jsonl"))
         for line in path.read_text("utf-8").splitlines()
     ]
-    assert sorted(texts) == sorted([*written, "港の朝は早い。\n船が戻る。\n"])
+    assert sorted(texts) == sorted([*written, "港の朝は早い。\n船が戻る。"])
     notes = walk.answers["dataset"]["notes"]
     assert notes["num_bytes"] == sum(len(text.encode()) for text in texts)
     assert all(splits.values())

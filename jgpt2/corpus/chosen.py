@@ -1,0 +1,116 @@
+"""One pass over the annotated documents: which are chosen, and what is counted on the way."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jgpt2.corpus import account, annotate, filters, histograms, index, samples, selection, shards
+
+
+@dataclass
+class Met:
+    """What the pass counted, beside the index."""
+
+    counted: account.Account = field(default_factory=account.Account)
+    distributions: histograms.Histograms = field(default_factory=histograms.Histograms)
+    left_out: samples.Samples = field(default_factory=samples.Samples)
+    losses: list[dict[str, str]] = field(default_factory=list)
+    """Particulars of some records that could not be read."""
+    presets: Counter[str] = field(default_factory=Counter)
+    """Preset -> documents that its thresholds alone would keep."""
+
+
+def collect(
+    planned: Sequence[shards.Shard],
+    base: index.Index,
+    choice: selection.Choice,
+    *,
+    keep_sites_together: bool,
+) -> Met:
+    """Adds the documents that are chosen to the index, and tells of the others why they are not."""
+    met = Met()
+    choose = selection.Chooser(choice)
+    for number, shard in enumerate(planned):
+        counted, losses = shards.read_account(shard)
+        met.counted.merge(counted)
+        met.losses.extend(losses[: shards.NUM_LOSSES - len(met.losses)])
+        for position, (start, length, item) in enumerate(shards.read_documents(shard)):
+            with met.counted.timed("filter"):
+                verdict = choose(item)
+                _look_at(item, verdict, met)
+            if verdict.stage not in ("", "removal"):
+                document, size = item.document, _size(item)
+                base.leave_out(item.host, document.source, document.license, verdict.stage, size)
+                continue
+            place = (number, position, start, length)
+            base.add(_row(item, place, verdict, keep_sites_together=keep_sites_together))
+    return met
+
+
+def count_copies(base: index.Index, counted: account.Account) -> None:
+    """Adds what the search for duplicates left out to the account, once the index has judged."""
+    documents, chars, num_bytes = base.totals()
+    for reason, *lost in base.dropped():
+        stage = "exact duplicate" if reason == "exact duplicate" else "near-duplicate"
+        counted.drops_many(stage, reason, account.Tally(*lost))
+        if stage == "exact duplicate":
+            documents, chars, num_bytes = (
+                total - part
+                for total, part in zip((documents, chars, num_bytes), lost, strict=True)
+            )
+    counted.passes_many("exact duplicate", account.Tally(documents, chars, num_bytes))
+    counted.passes_many("near-duplicate", account.Tally(*base.kept_totals()))
+
+
+def _look_at(item: annotate.Annotated, verdict: selection.Verdict, met: Met) -> None:
+    """Counts a verdict and keeps a sample of what is left out."""
+    size = _size(item)
+    for stage in ("removal", "license", "filter"):
+        if verdict.stage == stage:
+            reason = "asked to be removed" if stage == "removal" else verdict.reasons[0]
+            met.counted.drops(stage, f"license: {reason}" if stage == "license" else reason, *size)
+            break
+        met.counted.passes(stage, *size)
+    scores = item.document.scores
+    if verdict.stage in ("", "filter"):
+        met.distributions.add(scores, is_chosen=not verdict.stage)
+        met.presets.update(
+            name
+            for name, thresholds in filters.PRESETS.items()
+            if not filters.failures(scores, thresholds)
+        )
+    if verdict.stage in ("license", "filter"):
+        met.left_out.add(item, verdict, _record_hash(item))
+
+
+def _row(
+    item: annotate.Annotated,
+    place: tuple[int, int, int, int],
+    verdict: selection.Verdict,
+    *,
+    keep_sites_together: bool,
+) -> index.Row:
+    document = item.document
+    return index.Row(
+        *place,
+        digest=shards.digest(document.text),
+        record_hash=_record_hash(item),
+        cluster=item.cluster or (item.host if keep_sites_together else ""),
+        is_removed=verdict.stage == "removal",
+        host=item.host,
+        source=document.source,
+        license=document.license,
+        num_chars=len(document.text),
+        num_bytes=document.num_bytes,
+    )
+
+
+def _record_hash(item: annotate.Annotated) -> bytes:
+    content = json.dumps(annotate.to_json(item), ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(content.encode()).digest()
+
+
+def _size(item: annotate.Annotated) -> tuple[int, int]:
+    return len(item.document.text), item.document.num_bytes

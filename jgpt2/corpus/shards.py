@@ -1,0 +1,223 @@
+"""Shards of annotated documents: the costly part of a build, kept so that it is done once.
+
+A shard is made of some input files and named by a hash of what it depends on: the files' names and
+stamps, and the settings. Finished ones are found again, unfinished ones are made anew. Beside
+`KEY.jsonl.gz`, one gzip member a document, so that `zcat` shows it and one can be read alone, lies
+`KEY.table` (size, digest and MinHash signature of each) and, written last, `KEY.json`: the account.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jgpt2 import manifest
+from jgpt2.corpus import account, annotate, inputs, minhash, read, records
+from jgpt2.errors import DamageError
+
+SHARD_BYTES = 32 * 2**20
+"""Input bytes in a shard of several files; a larger file is a shard of its own."""
+SHARD_FILES = 2_000
+NUM_LOSSES = 20
+"""Losses whose particulars a shard keeps; all are counted."""
+TABLE = np.dtype(
+    [("length", "<u4"), ("digest", "V32"), ("signature", "<u4", (minhash.NUM_HASHES,))]
+)
+"""Of each document: bytes of its gzip member, SHA-256 of the text without white space, MinHash."""
+
+_BATCH_BYTES = 2**20
+_GZIP_LEVEL = 1  # three times the speed of the default level, and a tenth more bytes
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a shard is made of; small, so that it travels to workers."""
+
+    folder: Path
+    inputs: tuple[inputs.Input, ...]
+    settings: annotate.Settings
+
+    @property
+    def key(self) -> str:
+        """16 hex digits over all that decides the shard's content."""
+        identity = {
+            "inputs": [asdict(entry) for entry in self.inputs],
+            "settings": self.settings.identity(),
+            "signature": minhash.NUM_HASHES,
+        }
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @property
+    def documents(self) -> Path:
+        """The annotated documents."""
+        return self.folder / f"{self.key}.jsonl.gz"
+
+    @property
+    def table(self) -> Path:
+        """Rows of `TABLE`."""
+        return self.folder / f"{self.key}.table"
+
+    @property
+    def record(self) -> Path:
+        """The account, whose existence says that the shard is finished."""
+        return self.folder / f"{self.key}.json"
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the input files."""
+        return sum(entry.num_bytes for entry in self.inputs)
+
+
+def plan(folder: Path, given: Sequence[inputs.Input], settings: annotate.Settings) -> list[Shard]:
+    """The shards of input files: small ones are put together in their order."""
+    groups: list[list[inputs.Input]] = [[]]
+    num_bytes = 0
+    for entry in given:
+        num_bytes += entry.num_bytes
+        if groups[-1] and (num_bytes > SHARD_BYTES or len(groups[-1]) == SHARD_FILES):
+            groups.append([])
+            num_bytes = entry.num_bytes
+        groups[-1].append(entry)
+    return [Shard(folder, tuple(group), settings) for group in groups if group]
+
+
+def write(shard: Shard) -> Path:
+    """Makes a shard where it is not finished yet; the path of its record.
+
+    Raises OSError when a disk or a network fails. What is wrong with the input is counted.
+    """
+    if is_finished(shard):
+        return shard.record
+    shard.folder.mkdir(parents=True, exist_ok=True)
+    counted = account.Account()
+    losses: list[dict[str, str]] = []
+    partial = [path.with_name(f"{path.name}.partial") for path in (shard.documents, shard.table)]
+    with contextlib.ExitStack() as stack:
+        content, table = (stack.enter_context(path.open("wb")) for path in partial)
+        for batch in _batches(_annotated(shard, counted, losses)):
+            with counted.timed("score"):
+                texts = [item.document.text for item in batch]
+                rows = np.zeros(len(batch), TABLE)
+                rows["signature"] = minhash.signatures(texts)
+                rows["digest"] = [np.void(digest(text)) for text in texts]
+            members = [_member(item) for item in batch]
+            rows["length"] = [len(member) for member in members]
+            content.writelines(members)
+            table.write(rows.tobytes())
+    for path, final in zip(partial, (shard.documents, shard.table), strict=True):
+        path.replace(final)
+    sizes = {path.name: path.stat().st_size for path in (shard.documents, shard.table)}
+    value = {"files": sizes, "account": account.to_json(counted), "losses": losses}
+    manifest.write_text(shard.record, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    return shard.record
+
+
+def is_finished(shard: Shard) -> bool:
+    """Whether the shard has its record and files of the recorded size."""
+    try:
+        sizes = json.loads(shard.record.read_text("utf-8"))["files"]
+        return all((shard.folder / name).stat().st_size == size for name, size in sizes.items())
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamageError(
+            f"{shard.record} cannot be read ({error}); remove it, and the shard is made anew."
+        ) from error
+
+
+def read_account(shard: Shard) -> tuple[account.Account, list[dict[str, str]]]:
+    """The account of a finished shard and the particulars of some losses."""
+    value = json.loads(shard.record.read_text("utf-8"))
+    return account.from_json(value["account"]), value["losses"]
+
+
+def read_table(shard: Shard) -> np.ndarray:
+    """The rows of `TABLE` of a finished shard."""
+    return np.fromfile(shard.table, TABLE)
+
+
+def read_documents(shard: Shard) -> Iterator[tuple[int, int, annotate.Annotated]]:
+    """(start, length, document) of every document; the first two are a place for `read_at`."""
+    start = 0
+    with shard.documents.open("rb") as file:
+        for length in np.fromfile(shard.table, TABLE)["length"].tolist():
+            yield start, length, _parse(file.read(length), shard)
+            start += length
+
+
+def read_at(path: Path, start: int, length: int) -> annotate.Annotated:
+    """One document of a shard's file."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return annotate.from_json(json.loads(gzip.decompress(file.read(length))))
+
+
+def remove_others(folder: Path, planned: Iterable[Shard]) -> None:
+    """Removes shards of other inputs or settings, and what a kill left behind."""
+    kept = {path for shard in planned for path in (shard.documents, shard.table, shard.record)}
+    for suffix in (".jsonl.gz", ".table", ".json", ".partial"):
+        for path in folder.glob(f"{'[0-9a-f]' * 16}*{suffix}"):
+            if path not in kept:
+                path.unlink()
+
+
+def digest(text: str) -> bytes:
+    """SHA-256 of the text without white space: what makes two documents exact copies."""
+    return hashlib.sha256("".join(text.split()).encode()).digest()
+
+
+def _annotated(
+    shard: Shard, counted: account.Account, losses: list[dict[str, str]]
+) -> Iterator[annotate.Annotated]:
+    for entry in shard.inputs:
+        found = read.each(entry)
+        while True:
+            with counted.timed("read"):
+                item = next(found, None)
+            if item is None:
+                break
+            if isinstance(item, records.Loss):
+                counted.drops("read", item.reason, 0, 0)
+                if len(losses) < NUM_LOSSES:
+                    losses.append(vars(item))
+                continue
+            annotated = annotate.annotate(item, shard.settings, counted)
+            if annotated is not None:
+                yield annotated
+
+
+def _batches(found: Iterable[annotate.Annotated]) -> Iterator[list[annotate.Annotated]]:
+    batch: list[annotate.Annotated] = []
+    num_bytes = 0
+    for item in found:
+        batch.append(item)
+        num_bytes += item.document.num_bytes
+        if num_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, num_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _member(item: annotate.Annotated) -> bytes:
+    line = json.dumps(annotate.to_json(item), ensure_ascii=False) + "\n"
+    return gzip.compress(line.encode(), _GZIP_LEVEL, mtime=0)
+
+
+def _parse(member: bytes, shard: Shard) -> annotate.Annotated:
+    try:
+        value: dict[str, Any] = json.loads(gzip.decompress(member))
+    except (ValueError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DamageError(
+            f"{shard.documents} is damaged ({error}); remove it and {shard.record}, and the "
+            "shard is made anew."
+        ) from error
+    return annotate.from_json(value)
