@@ -106,11 +106,17 @@ def character(note: str) -> str:
     return "※" if _FORMATTED_MARK.match(note) else UNKNOWN
 
 
+# JIS X 0213:2004, 5.2; in other rows Python's codec gives characters of JIS X 0212.
+_ROWS_OF_PLANE_2 = frozenset((1, 3, 4, 5, 8, *range(12, 16), *range(78, 95)))
+
+
 def jis_x_0213(plane: int, row: int, cell: int) -> str:
     """The character at 面-区-点 of JIS X 0213, one or two code points; "" where there is none."""
     if plane not in (1, 2) or not (1 <= row <= 94 and 1 <= cell <= 94):
         return ""
     lead = b"\x8f" if plane == 2 else b""
+    if plane == 2 and row not in _ROWS_OF_PLANE_2:
+        return ""
     try:
         return (lead + bytes((0xA0 + row, 0xA0 + cell))).decode("euc_jis_2004")
     except UnicodeDecodeError:

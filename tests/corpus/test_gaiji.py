@@ -70,6 +70,11 @@ def test_notes_nest_and_end_on_their_line() -> None:
     assert gaiji.restore("※［＃「口※［＃「世」、U+546D") == "※［＃「口※［＃「世」、U+546D"
 
 
+def test_a_row_that_the_second_plane_does_not_have_gives_nothing() -> None:
+    assert b"\x8f\xb1\xa3".decode("euc_jis_2004") == "侊"  # of JIS X 0212
+    assert gaiji.jis_x_0213(2, 17, 3) == ""
+
+
 @given(st.integers(-1, 100), st.integers(-1, 100), st.integers(-1, 100))
 def test_every_number_has_a_character_or_none(plane: int, row: int, cell: int) -> None:
     restored = gaiji.jis_x_0213(plane, row, cell)
