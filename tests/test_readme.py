@@ -12,7 +12,11 @@ from jgpt2 import cli
 
 ROOT = Path(jgpt2.__file__).parents[1]
 READMES = ("README.md", "README.ja.md")
-PAGES = (*READMES, "docs/guide.md", "docs/guide.ja.md", "docs/tiny.md", "tokenizers/README.md")
+PAGES = (
+    *READMES,
+    *(f"docs/{name}.md" for name in ("guide", "guide.ja", "corpus", "corpus.ja", "tiny")),
+    "tokenizers/README.md",
+)
 _BLOCK = re.compile(r"(<!-- test: run -->\n)?```(?:bash|sh)\n(.*?)```", re.DOTALL)
 SMALLER = {
     "train": "--model.layers 1 --model.embed-dim 32 --model.heads 2 --model.context 32 "
