@@ -52,7 +52,7 @@ def build(
     builder.check_out(out)
     folder = documents or out.with_name(f"{out.name}.documents")
     planned = shards.plan(folder, inputs.find(paths), recipe.settings)
-    shards.remove_others(folder, planned)
+    builder.tidy(planned)
     with tempfile.TemporaryDirectory() as scratch:
         links = f"{staging.rstrip('/') if staging else scratch}/links"
         _remove(links)

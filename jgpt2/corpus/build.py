@@ -30,6 +30,7 @@ from jgpt2.corpus import (
     records,
     selection,
     shards,
+    tracking,
 )
 from jgpt2.errors import InputError
 
@@ -122,27 +123,24 @@ def check_out(out: Path) -> None:
 def write_shards(
     planned: Sequence[shards.Shard], *, workers: int, told: progress.Report | None
 ) -> None:
-    """Annotates what is not finished yet, in worker processes; removes shards of other plans."""
+    """Annotates what is not finished yet, in worker processes."""
     if workers < 1:
         raise InputError(f"workers={workers} does nothing; choose 1 or more processes.")
-    sizes = {shard.record: shard.num_bytes for shard in planned}
-    total_bytes, done_bytes = sum(sizes.values()), 0
+    tidy(planned)
+    waiting = [shard for shard in planned if not shards.is_finished(shard)]
+    with tracking.followed(planned, told):
+        pool.run(shards.write, waiting, workers=workers, done=lambda record: None)
 
-    def done(record: Path) -> None:
-        nonlocal done_bytes
-        done_bytes += sizes[record]
-        if told:
-            told(done_bytes, total_bytes)
 
-    if planned:
-        shards.remove_others(planned[0].folder, planned)
-    waiting = []
-    for shard in planned:
-        if shards.is_finished(shard):
-            done(shard.record)
-        else:
-            waiting.append(shard)
-    pool.run(shards.write, waiting, workers=workers, done=done)
+def tidy(planned: Sequence[shards.Shard]) -> None:
+    """Removes what a kill left among the shards, and tells of those that nobody asks for now."""
+    folder = planned[0].folder
+    num_shards, num_bytes = shards.tidy(folder, planned)
+    if num_shards:
+        progress.say(
+            f"{folder} keeps {num_shards:,} shards of other inputs or settings "
+            f"({num_bytes / 1e6:,.1f} MB); remove the folder when no build needs them"
+        )
 
 
 def finish(

@@ -1,5 +1,6 @@
 """Clusters out of links: which documents hang together, by union-find on arrays."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ def union(links: Iterable[tuple[int, int]], num_documents: int) -> NDArray[np.in
     [0, 1, 1, 3, 1, 5]
     """
     parent = np.arange(num_documents)
-    ends = np.array(list(links), np.int64).reshape(-1, 2)
+    ends = np.fromiter(itertools.chain.from_iterable(links), np.int64).reshape(-1, 2)
     join(parent, ends[:, 0], ends[:, 1])
     return roots(parent, np.arange(num_documents))
 

@@ -5,7 +5,7 @@ time, so that inputs are the units of work that are shared out and resumed.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,6 +52,10 @@ class Input:
     """Changes when the content does; found without reading it."""
     source: str
     """What documents are called that name no source themselves."""
+
+
+Passed = Callable[[int], None]
+"""Told the number of bytes of a file that were read just now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +241,9 @@ class Watched(io.RawIOBase):
     Decoders report damaged content as OSError too; `check` raises again what was the file's own.
     """
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO, passed: Passed | None = None):
         self._file = file
+        self._passed = passed
         self._failure: OSError | None = None
         self._offset = 0
 
@@ -255,6 +260,8 @@ class Watched(io.RawIOBase):
             self._failure = error
             raise
         self._offset += len(data)
+        if self._passed:
+            self._passed(len(data))
         return data
 
     def readinto(self, buffer: Any, /) -> int:
@@ -282,7 +289,7 @@ class Watched(io.RawIOBase):
 
 
 @contextmanager
-def watch(path: str) -> Iterator[Watched]:
-    """Opens a file to be watched, for a `with` statement."""
+def watch(path: str, passed: Passed | None = None) -> Iterator[Watched]:
+    """Opens a file to be watched, for a `with` statement; `passed` is told the bytes read."""
     with open_binary(path) as file:
-        yield Watched(file)
+        yield Watched(file, passed)

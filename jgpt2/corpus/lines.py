@@ -24,10 +24,12 @@ _UNPACKING = (EOFError, zlib.error, lzma.LZMAError, OSError)
 """What decoders raise for damaged bytes."""
 
 
-def each(input: inputs.Input, limits: inputs.Limits) -> Iterator[records.Raw | records.Loss]:
+def each(
+    input: inputs.Input, limits: inputs.Limits, passed: inputs.Passed | None = None
+) -> Iterator[records.Raw | records.Loss]:
     """The records of a `.jsonl` file; a damaged packed file gives those before the damage."""
     packed = next((name for end, name in _PACKED.items() if input.path.lower().endswith(end)), "")
-    with inputs.watch(input.path) as file:
+    with inputs.watch(input.path, passed) as file:
         try:
             yield from parse(_unpack(file, packed), input.path, input.source, limits)
         except _UNPACKING as error:

@@ -19,30 +19,36 @@ _NOTHING = "no records"
 
 
 def each(
-    input: inputs.Input, *, limits: inputs.Limits = _LIMITS
+    input: inputs.Input,
+    *,
+    limits: inputs.Limits = _LIMITS,
+    passed: inputs.Passed | None = None,
 ) -> Iterator[records.Raw | records.Loss]:
     """The records of one input, and a loss for each that cannot be read; at least one of them.
 
-    Raises only OSError, when the disk or the network fails.
+    `passed` is told the bytes read of files that hold many records. Raises only OSError, when the
+    disk or the network fails.
     """
     is_empty = True
-    for record in _records(input, limits):
+    for record in _records(input, limits, passed):
         is_empty = False
         yield record
     if is_empty:
         yield records.Loss(reason=_NOTHING, where=input.path, detail="holds no record.")
 
 
-def _records(input: inputs.Input, limits: inputs.Limits) -> Iterator[records.Raw | records.Loss]:
+def _records(
+    input: inputs.Input, limits: inputs.Limits, passed: inputs.Passed | None
+) -> Iterator[records.Raw | records.Loss]:
     reader = inputs.READERS[inputs.suffix(input.path)]
     if reader == "warc":
-        return warc.each(input, limits)
+        return warc.each(input, limits, passed)
     if reader == "zip":
         return archive.each(input, limits)
     if reader == "table":
-        return tables.each(input, limits)
+        return tables.each(input, limits, passed)
     if reader == "lines":
-        return lines.each(input, limits)
+        return lines.each(input, limits, passed)
     return _file(input, limits, is_html=reader == "html")
 
 

@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ TABLE = np.dtype(
 )
 """Of each document: bytes of its gzip member, SHA-256 of the text without white space, MinHash."""
 
+_KEY = "[0-9a-f]" * 16
 _BATCH_BYTES = 2**20
 _GZIP_LEVEL = 1  # three times the speed of the default level, and a tenth more bytes
 
@@ -69,6 +71,11 @@ class Shard:
     def record(self) -> Path:
         """The account, whose existence says that the shard is finished."""
         return self.folder / f"{self.key}.json"
+
+    @property
+    def position(self) -> Path:
+        """How many input bytes a worker has read, while it is at work."""
+        return self.folder / f"{self.key}.position.partial"
 
     @property
     def num_bytes(self) -> int:
@@ -112,6 +119,7 @@ def write(shard: Shard) -> Path:
             rows["length"] = [len(member) for member in members]
             content.writelines(members)
             table.write(rows.tobytes())
+    shard.position.unlink(missing_ok=True)
     for path, final in zip(partial, (shard.documents, shard.table), strict=True):
         path.replace(final)
     sizes = {path.name: path.stat().st_size for path in (shard.documents, shard.table)}
@@ -160,13 +168,17 @@ def read_at(path: Path, start: int, length: int) -> annotate.Annotated:
         return annotate.from_json(json.loads(gzip.decompress(file.read(length))))
 
 
-def remove_others(folder: Path, planned: Iterable[Shard]) -> None:
-    """Removes shards of other inputs or settings, and what a kill left behind."""
-    kept = {path for shard in planned for path in (shard.documents, shard.table, shard.record)}
-    for suffix in (".jsonl.gz", ".table", ".json", ".partial"):
-        for path in folder.glob(f"{'[0-9a-f]' * 16}*{suffix}"):
-            if path not in kept:
-                path.unlink()
+def tidy(folder: Path, planned: Iterable[Shard]) -> tuple[int, int]:
+    """Removes what a kill left behind; how many shards of another plan there are, and their bytes.
+
+    Those stay: they took long to make, and another build may need them.
+    """
+    for path in folder.glob(f"{_KEY}*.partial"):
+        path.unlink()
+    wanted = {shard.key for shard in planned}
+    others = [path for path in folder.glob(f"{_KEY}.*") if path.name[:16] not in wanted]
+    num_shards = sum(path.suffix == ".json" for path in others)
+    return num_shards, sum(path.stat().st_size for path in others)
 
 
 def digest(text: str) -> bytes:
@@ -177,8 +189,10 @@ def digest(text: str) -> bytes:
 def _annotated(
     shard: Shard, counted: account.Account, losses: list[dict[str, str]]
 ) -> Iterator[annotate.Annotated]:
+    meter = _Meter(shard.position)
     for entry in shard.inputs:
-        found = read.each(entry)
+        meter.begin(entry)
+        found = read.each(entry, passed=meter.add)
         while True:
             with counted.timed("read"):
                 item = next(found, None)
@@ -192,6 +206,27 @@ def _annotated(
             annotated = annotate.annotate(item, shard.settings, counted)
             if annotated is not None:
                 yield annotated
+
+
+class _Meter:
+    """Notes in a file how many input bytes are read, once a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = self._within = self._size = 0
+        self._noted_s = time.monotonic()
+
+    def begin(self, entry: inputs.Input) -> None:
+        """The file before is done."""
+        self._before += self._size
+        self._within, self._size = 0, entry.num_bytes
+        self.add(0)
+
+    def add(self, num_bytes: int) -> None:
+        self._within += num_bytes
+        if time.monotonic() - self._noted_s >= 1:
+            self._noted_s = time.monotonic()
+            self._path.write_text(str(self._before + min(self._within, self._size)), "ascii")
 
 
 def _batches(found: Iterable[annotate.Annotated]) -> Iterator[list[annotate.Annotated]]:

@@ -12,13 +12,15 @@ _BATCH_ROWS = 16
 """So few because a row may have megabytes, also where it is a word of a dictionary on disk."""
 
 
-def each(input: inputs.Input, limits: inputs.Limits) -> Iterator[records.Raw | records.Loss]:
+def each(
+    input: inputs.Input, limits: inputs.Limits, passed: inputs.Passed | None = None
+) -> Iterator[records.Raw | records.Loss]:
     """The rows with a text: a column `text` is needed, others of `lines.FIELDS` are taken."""
     import pyarrow
     from pyarrow import parquet
 
     damage = (pyarrow.ArrowException, OSError, ValueError, KeyError)
-    with inputs.watch(input.path) as file:
+    with inputs.watch(input.path, passed) as file:
         try:
             table = parquet.ParquetFile(file)
             schema = table.schema_arrow

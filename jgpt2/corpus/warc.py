@@ -42,13 +42,15 @@ class _Stretch(NamedTuple):
     """Whether the damage has given a loss."""
 
 
-def each(input: inputs.Input, limits: inputs.Limits) -> Iterator[records.Raw | records.Loss]:
+def each(
+    input: inputs.Input, limits: inputs.Limits, passed: inputs.Passed | None = None
+) -> Iterator[records.Raw | records.Loss]:
     """The pages of a WARC or WET file, plain, gzip or zstd.
 
     A response counts when its status is 200 and it is HTML (kind "html") or plain text (kind
     "wet"); other responses are losses. Requests, metadata and revisits are passed over.
     """
-    with inputs.watch(input.path) as file:
+    with inputs.watch(input.path, passed) as file:
         magic = _magic(file.read(4)) if file.seekable() else b""
         start: int | None = 0
         num_tries, is_lost = 0, False

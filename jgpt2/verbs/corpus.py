@@ -48,7 +48,7 @@ def build(
     validation_share: float = 0.02,
     test_share: float = 0.02,
     workers: int = 1,
-    beam: str | None = None,
+    beam: tuple[str, ...] | None = None,
     staging: str | None = None,
     json: bool = False,
 ) -> None:
@@ -76,7 +76,7 @@ def build(
         validation_share: Share of the documents held out for validation.
         test_share: Share of the documents held out for the test.
         workers: Processes that extract.
-        beam: Options of an Apache Beam pipeline that extracts, such as "--runner=DirectRunner".
+        beam: Extract by Apache Beam, with its options, such as runner=DirectRunner.
         staging: Folder that the workers of such a pipeline share, such as gs://bucket/ja.
         json: Print the manifest as JSON.
     """
@@ -113,7 +113,8 @@ def build(
         else:
             from jgpt2.corpus import beam as pipeline
 
-            built = pipeline.build(paths, out, options=beam.split(), staging=staging, **common)
+            options = [f"--{option}" for option in beam]
+            built = pipeline.build(paths, out, options=options, staging=staging, **common)
     answer.give(vars(built), f"dataset {built.name} at {out}: {_tally(built.notes, out)}", json)
 
 

@@ -1,6 +1,7 @@
 """A small site in three charsets is crawled by Wget over the loopback and read from its WARC."""
 
 import http.server
+import json
 import shutil
 import subprocess
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jgpt2.corpus import inputs, read, records
+from jgpt2.corpus import build, dataset, inputs, read, records, selection
 
 TEXTS = {
     "/": "ここは夏目漱石の作品を紹介する小さな書棚です。下の頁からどうぞ。",
@@ -28,11 +29,11 @@ LABELS = {"/botchan.html": "; charset=Shift_JIS", "/neko.html": "; charset=utf-8
 def page(path: str) -> bytes:
     charset = CHARSETS.get(path, "utf-8")
     if path.endswith(".txt"):
-        return TEXTS[path].encode()
+        return (TEXTS[path] * 3).encode()
     links = "".join(f'<a href="{other}">次</a> ' for other in [*TEXTS, "/missing.html"])
     head = f'<meta charset="{charset}"><title>書棚</title>'
     html = f"<!doctype html><html lang=ja><head>{head}</head><body><nav>{links}</nav>"
-    return f"{html}<p>{TEXTS[path]}</p></body></html>".encode(charset)
+    return f"{html}<p>{TEXTS[path] * 3}</p></body></html>".encode(charset)
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -76,7 +77,7 @@ def crawl(site: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if wget is None:
         pytest.skip("needs wget")
     folder = tmp_path_factory.mktemp("書棚")
-    command = [wget, "--quiet", "--recursive", "--no-proxy", "--tries=1", "--timeout=20"]
+    command = [wget, "--quiet", "--recursive", "--no-proxy", "--tries=5", "--timeout=20"]
     command += ["--no-directories", "--delete-after", "--warc-file=crawl", f"{site}/"]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
     assert done.returncode in (0, 8), done.stderr  # 8: the server answered one request with 404
@@ -113,3 +114,26 @@ def test_a_crawl_that_was_stopped_is_read(crawl: Path, tmp_path: Path):
     assert kept == [record.content for record in before][: len(kept)]
     assert isinstance(after[-1], records.Loss)
     assert after[-1].reason == "broken WARC"
+
+
+def test_a_crawl_becomes_a_dataset(crawl: Path, site: str, tmp_path: Path):
+    # The pages of this site are far too short for the thresholds of the web.
+    recipe = build.Recipe(choice=selection.Choice(filters="none"))
+    made = build.build([crawl], tmp_path / "書棚", name="書棚", recipe=recipe)
+    found = {
+        document.url.removeprefix(site): document.text
+        for split in dataset.SPLITS
+        for document in dataset.open_split(tmp_path / "書棚", split)
+    }
+    assert set(found) == {"/", "/botchan.html", "/kusamakura.html", "/neko.html", "/memo.txt"}
+    assert all(TEXTS[path] in text for path, text in found.items())
+    assert made.notes["drops"] == {"status not 200": 1, "noindex": 1, "not Japanese": 1}
+    account = json.loads((tmp_path / "書棚" / "account.json").read_text("utf-8"))
+    assert account["charsets"] == {
+        "cp932 > cp932": 1,
+        "euc_jp > euc_jp": 1,
+        "none > utf-8": 2,
+        "utf-8 > utf-8": 3,
+    }
+    report = (tmp_path / "書棚" / "report.html").read_text("utf-8")
+    assert "127.0.0.1" in report and "noindex" in report

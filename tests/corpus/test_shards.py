@@ -79,15 +79,19 @@ def test_a_finished_shard_is_not_made_again(planned):
     assert shards.is_finished(planned[0])
 
 
-def test_shards_of_another_plan_are_removed_and_nothing_else(planned, tmp_path):
+def test_shards_of_another_plan_stay_and_are_told_of(planned, tmp_path):
     shards.write(planned[0])
     other = dataclasses.replace(planned[0], settings=annotate.Settings(obey_robots=False))
     (planned[0].folder / "メモ.json").write_text("大事", "utf-8")
     (planned[0].folder / f"{planned[0].key}.table.partial").write_bytes(b"1")
+    assert shards.tidy(planned[0].folder, planned) == (0, 0)
     shards.write(other)
-    shards.remove_others(planned[0].folder, [other])
-    names = {path.name for path in planned[0].folder.iterdir()}
-    assert names == {"メモ.json", other.documents.name, other.table.name, other.record.name}
+    before = {path.name for path in planned[0].folder.iterdir()}
+    assert len(before) == 7
+    files = (planned[0].documents, planned[0].table, planned[0].record)
+    num_bytes = sum(path.stat().st_size for path in files)
+    assert shards.tidy(planned[0].folder, [other]) == (1, num_bytes)
+    assert {path.name for path in planned[0].folder.iterdir()} == before
 
 
 def test_small_files_share_a_shard_and_large_ones_do_not(tmp_path, monkeypatch):
