@@ -8,6 +8,7 @@ never be used is left out with its reason: no known charset, forbidden by its ow
 import dataclasses
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,7 +110,10 @@ def host(url: str) -> str:
 
 
 def annotate(raw: records.Raw, settings: Settings, counted: account.Account) -> Annotated | None:
-    """The document of a record, or None where there is none: `counted` then has the reason."""
+    """The document of a record, or None where there is none: `counted` then has the reason.
+
+    Of its scores it has the share of links alone; `score` measures the others, many at a time.
+    """
     size = len(raw.content) if isinstance(raw.content, bytes) else len(raw.content.encode())
     counted.passes("read", 0, size)
     decoded = _decode(raw, counted, size)
@@ -127,9 +131,6 @@ def annotate(raw: records.Raw, settings: Settings, counted: account.Account) -> 
         return None
     num_bytes = len(text.encode())
     counted.passes("normalise", len(text), num_bytes)
-    with counted.timed("score"):
-        measured = scores.score(text, link_share=found.link_share)
-    counted.passes("score", len(text), num_bytes)
     counted.rules.update(rules)
     counted.masks.update(masks)
     counted.kinds[found.kind] += 1
@@ -141,7 +142,7 @@ def annotate(raw: records.Raw, settings: Settings, counted: account.Account) -> 
             url=raw.url,
             license=raw.license or found.license or settings.license,
             title=" ".join(title.split()),
-            scores=measured,
+            scores={"link_share": found.link_share},
         ),
         kind=found.kind,
         cluster=raw.cluster,
@@ -153,6 +154,20 @@ def annotate(raw: records.Raw, settings: Settings, counted: account.Account) -> 
         rules=_plain(rules),
         masks=_plain(masks),
     )
+
+
+def score(items: Sequence[Annotated], counted: account.Account) -> list[Annotated]:
+    """The documents with all their scores."""
+    texts = [item.document.text for item in items]
+    link_shares = [item.document.scores["link_share"] for item in items]
+    with counted.timed("score"):
+        measured = scores.score_all(texts, link_shares)
+    for item in items:
+        counted.passes("score", len(item.document.text), item.document.num_bytes)
+    return [
+        dataclasses.replace(item, document=dataclasses.replace(item.document, scores=found))
+        for item, found in zip(items, measured, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,5 @@
 """One pass over the annotated documents: which are chosen, and what is counted on the way."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,16 +34,19 @@ def collect(
         counted, losses = shards.read_account(shard)
         met.counted.merge(counted)
         met.losses.extend(losses[: shards.NUM_LOSSES - len(met.losses)])
+        table = shards.read_table(shard)
         for position, (start, length, item) in enumerate(shards.read_documents(shard)):
+            hashes = bytes(table["digest"][position]), bytes(table["record"][position])
             with met.counted.timed("filter"):
                 verdict = choose(item)
-                _look_at(item, verdict, met)
+                _look_at(item, verdict, hashes[1], met)
             if verdict.stage not in ("", "removal"):
                 document, size = item.document, _size(item)
                 base.leave_out(item.host, document.source, document.license, verdict.stage, size)
                 continue
             place = (number, position, start, length)
-            base.add(_row(item, place, verdict, keep_sites_together=keep_sites_together))
+            cluster = item.cluster or (item.host if keep_sites_together else "")
+            base.add(_row(item, place, hashes, cluster, is_removed=verdict.stage == "removal"))
     return met
 
 
@@ -64,7 +65,9 @@ def count_copies(base: index.Index, counted: account.Account) -> None:
     counted.passes_many("near-duplicate", account.Tally(*base.kept_totals()))
 
 
-def _look_at(item: annotate.Annotated, verdict: selection.Verdict, met: Met) -> None:
+def _look_at(
+    item: annotate.Annotated, verdict: selection.Verdict, record_hash: bytes, met: Met
+) -> None:
     """Counts a verdict and keeps a sample of what is left out."""
     size = _size(item)
     for stage in ("removal", "license", "filter"):
@@ -82,34 +85,29 @@ def _look_at(item: annotate.Annotated, verdict: selection.Verdict, met: Met) -> 
             if not filters.failures(scores, thresholds)
         )
     if verdict.stage in ("license", "filter"):
-        met.left_out.add(item, verdict, _record_hash(item))
+        met.left_out.add(item, verdict, record_hash)
 
 
 def _row(
     item: annotate.Annotated,
     place: tuple[int, int, int, int],
-    verdict: selection.Verdict,
+    hashes: tuple[bytes, bytes],
+    cluster: str,
     *,
-    keep_sites_together: bool,
+    is_removed: bool,
 ) -> index.Row:
     document = item.document
     return index.Row(
         *place,
-        digest=shards.digest(document.text),
-        record_hash=_record_hash(item),
-        cluster=item.cluster or (item.host if keep_sites_together else ""),
-        is_removed=verdict.stage == "removal",
+        *hashes,
+        cluster=cluster,
+        is_removed=is_removed,
         host=item.host,
         source=document.source,
         license=document.license,
         num_chars=len(document.text),
         num_bytes=document.num_bytes,
     )
-
-
-def _record_hash(item: annotate.Annotated) -> bytes:
-    content = json.dumps(annotate.to_json(item), ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(content.encode()).digest()
 
 
 def _size(item: annotate.Annotated) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Distributions of scores and lengths over fixed edges, counted in one pass for the report."""
 
 import bisect
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ class Histograms:
         }
 
 
+@functools.cache
 def edges(name: str) -> tuple[float, ...]:
     """The edges of a score's bins: twentieths of a share or ratio, steps of a number or a rate.
 

@@ -29,9 +29,15 @@ SHARD_FILES = 2_000
 NUM_LOSSES = 20
 """Losses whose particulars a shard keeps; all are counted."""
 TABLE = np.dtype(
-    [("length", "<u4"), ("digest", "V32"), ("signature", "<u4", (minhash.NUM_HASHES,))]
+    [
+        ("length", "<u4"),
+        ("record", "V32"),
+        ("digest", "V32"),
+        ("signature", "<u4", (minhash.NUM_HASHES,)),
+    ]
 )
-"""Of each document: bytes of its gzip member, SHA-256 of the text without white space, MinHash."""
+"""Of each document: bytes of its gzip member, SHA-256 of what the member holds, SHA-256 of the
+text without white space, MinHash."""
 
 _KEY = "[0-9a-f]" * 16
 _BATCH_BYTES = 2**20
@@ -110,12 +116,8 @@ def write(shard: Shard) -> Path:
     with contextlib.ExitStack() as stack:
         content, table = (stack.enter_context(path.open("wb")) for path in partial)
         for batch in _batches(_annotated(shard, counted, losses)):
-            with counted.timed("score"):
-                texts = [item.document.text for item in batch]
-                rows = np.zeros(len(batch), TABLE)
-                rows["signature"] = minhash.signatures(texts)
-                rows["digest"] = [np.void(digest(text)) for text in texts]
-            members = [_member(item) for item in batch]
+            lines, rows = _measured(annotate.score(batch, counted), counted)
+            members = [gzip.compress(line, _GZIP_LEVEL, mtime=0) for line in lines]
             rows["length"] = [len(member) for member in members]
             content.writelines(members)
             table.write(rows.tobytes())
@@ -242,9 +244,20 @@ def _batches(found: Iterable[annotate.Annotated]) -> Iterator[list[annotate.Anno
         yield batch
 
 
-def _member(item: annotate.Annotated) -> bytes:
-    line = json.dumps(annotate.to_json(item), ensure_ascii=False) + "\n"
-    return gzip.compress(line.encode(), _GZIP_LEVEL, mtime=0)
+def _measured(
+    items: Sequence[annotate.Annotated], counted: account.Account
+) -> tuple[list[bytes], np.ndarray]:
+    """Each document as a line of JSON, and its row of `TABLE` but for the length."""
+    texts = [item.document.text for item in items]
+    lines = [
+        (json.dumps(annotate.to_json(item), ensure_ascii=False) + "\n").encode() for item in items
+    ]
+    rows = np.zeros(len(items), TABLE)
+    with counted.timed("score"):
+        rows["signature"] = minhash.signatures(texts)
+    rows["digest"] = [np.void(digest(text)) for text in texts]
+    rows["record"] = [np.void(hashlib.sha256(line).digest()) for line in lines]
+    return lines, rows
 
 
 def _parse(member: bytes, shard: Shard) -> annotate.Annotated:

@@ -33,6 +33,8 @@ def annotated(given, **settings):
     """What becomes of a record, and the reasons for losing it."""
     counted = account.Account()
     found = annotate.annotate(given, annotate.Settings(**settings), counted)
+    if found is not None:
+        (found,) = annotate.score([found], counted)
     return found, account.reasons(counted)
 
 
