@@ -20,27 +20,11 @@ from typing import Any
 
 import machine
 
-from jgpt2.corpus import (
-    annotate,
-    charset,
-    chosen,
-    dataset,
-    duplicates,
-    extract,
-    filters,
-    index,
-    inputs,
-    japanese,
-    mask,
-    minhash,
-    normalise,
-    read,
-    records,
-    robots,
-    scores,
-    selection,
-    shards,
-)
+from jgpt2.corpus import annotate, chosen, dataset, index, records, selection, shards
+from jgpt2.corpus.cleaning import charset, extract, japanese, mask, normalise, robots
+from jgpt2.corpus.duplicates import minhash, search
+from jgpt2.corpus.quality import filters, scores
+from jgpt2.corpus.reading import inputs, read
 
 FOLDER = Path(__file__).parent
 SETTINGS = annotate.Settings()
@@ -270,14 +254,14 @@ def _collect(planned: list[shards.Shard], choice: selection.Choice) -> None:
 
 def _cluster(shard: shards.Shard) -> None:
     table = shards.read_table(shard)
-    with tempfile.TemporaryDirectory() as folder, duplicates.Finder(Path(folder)) as finder:
+    with tempfile.TemporaryDirectory() as folder, search.Finder(Path(folder)) as finder:
         finder.add(table["digest"].tolist(), table["signature"])
         finder.clusters()
 
 
 def _near_duplicates(texts: list[str]) -> None:
     rows = minhash.signatures(texts)
-    with tempfile.TemporaryDirectory() as folder, duplicates.Finder(Path(folder)) as finder:
+    with tempfile.TemporaryDirectory() as folder, search.Finder(Path(folder)) as finder:
         finder.add([shards.digest(text) for text in texts], rows)
         finder.clusters()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import machine
 
-from jgpt2.corpus import duplicates, minhash
+from jgpt2.corpus.duplicates import minhash, search
 
 PEERS = Path(__file__).with_name("corpus_duplicates_peers.py")
 NAMES = ("datatrove", "hojichar", "hojichar-192")
@@ -85,7 +85,7 @@ def _ours(texts: list[str]) -> dict[str, Any]:
     rows = minhash.signatures(texts)
     signed_s = time.process_time()
     digests = [hashlib.sha256("".join(text.split()).encode()).digest() for text in texts]
-    with tempfile.TemporaryDirectory() as folder, duplicates.Finder(Path(folder)) as finder:
+    with tempfile.TemporaryDirectory() as folder, search.Finder(Path(folder)) as finder:
         finder.add(digests, rows)
         labels = finder.clusters().tolist()
     ended_s = time.process_time()

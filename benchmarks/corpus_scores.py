@@ -14,7 +14,8 @@ from typing import Any
 
 import machine
 
-from jgpt2.corpus import letters, read, repetition, scores, sentences, words
+from jgpt2.corpus.quality import letters, repetition, scores, sentences, words
+from jgpt2.corpus.reading import read
 
 PIECE_CHARS = 200
 

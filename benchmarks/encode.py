@@ -13,7 +13,7 @@ from typing import Any
 
 import machine
 
-from jgpt2.corpus import read
+from jgpt2.corpus.reading import read
 from jgpt2.tokenizer import base, load
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,18 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from jgpt2.corpus import (
-    account,
-    aozora,
-    charset,
-    extract,
-    japanese,
-    mask,
-    normalise,
-    records,
-    robots,
-    scores,
-)
+from jgpt2.corpus import records
+from jgpt2.corpus.accounting import account
+from jgpt2.corpus.cleaning import aozora, charset, extract, japanese, mask, normalise, robots
+from jgpt2.corpus.quality import scores
 
 VERSION = 1
 """Changes with any change of what a record becomes: finished shards are then made anew."""

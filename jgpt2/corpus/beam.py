@@ -19,7 +19,9 @@ import numpy as np
 
 from jgpt2 import manifest
 from jgpt2.corpus import build as builder
-from jgpt2.corpus import duplicates, inputs, minhash, selection, shards
+from jgpt2.corpus import selection, shards
+from jgpt2.corpus.duplicates import minhash, search
+from jgpt2.corpus.reading import inputs
 from jgpt2.errors import DamageError, InputError
 
 _POSITION_BITS = 32
@@ -137,7 +139,7 @@ def _links(bucket: tuple[int, Iterable[Document]], threshold: float | None) -> I
     if len(documents) < 2:
         return
     digests = [digest for _, digest, _ in documents]
-    for leader, member in duplicates.links(digests, _signatures(documents), threshold):
+    for leader, member in search.links(digests, _signatures(documents), threshold):
         yield f"{documents[leader][0]} {documents[member][0]}"
 
 

@@ -16,22 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jgpt2 import manifest, pool, progress
-from jgpt2.corpus import (
-    account,
-    annotate,
-    chosen,
-    clusters,
-    dataset,
-    duplicates,
-    index,
-    inputs,
-    minhash,
-    overview,
-    records,
-    selection,
-    shards,
-    tracking,
-)
+from jgpt2.corpus import annotate, chosen, dataset, index, records, selection, shards, tracking
+from jgpt2.corpus.accounting import account, overview
+from jgpt2.corpus.duplicates import clusters, minhash, search
+from jgpt2.corpus.reading import inputs
 from jgpt2.errors import InputError
 
 
@@ -204,7 +192,7 @@ def _labels(
     planned: Sequence[shards.Shard], base: index.Index, folder: Path, threshold: float | None
 ) -> npt.NDArray[np.int64]:
     """For each document of the index the number of its cluster."""
-    with duplicates.Finder(folder) as finder:
+    with search.Finder(folder) as finder:
         for number, shard in enumerate(planned):
             rows = base.rows_of_shard(number)
             if rows:

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jgpt2.corpus import account, annotate, filters, histograms, index, samples, selection, shards
+from jgpt2.corpus import annotate, index, selection, shards
+from jgpt2.corpus.accounting import account, histograms, samples
+from jgpt2.corpus.quality import filters
 
 
 @dataclass

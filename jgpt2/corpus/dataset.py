@@ -20,7 +20,8 @@ from tensorflow_datasets.core import dataset_info, example_serializer
 from tensorflow_datasets.core import splits as splits_lib
 
 from jgpt2 import manifest
-from jgpt2.corpus import records, scores
+from jgpt2.corpus import records
+from jgpt2.corpus.quality import scores
 from jgpt2.errors import InputError
 
 SPLITS = ("train", "validation", "test")

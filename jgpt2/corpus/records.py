@@ -23,7 +23,7 @@ class Document:
     num_bytes: int
     """UTF-8 length of the text alone."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """What `jgpt2.corpus.scores` measured; empty for a text that was only read."""
+    """What `quality.scores` measured; empty for a text that was only read."""
 
 
 def document(

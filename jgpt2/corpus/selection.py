@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from jgpt2.corpus import annotate, filters, records
+from jgpt2.corpus import annotate, records
+from jgpt2.corpus.quality import filters
 from jgpt2.corpus.removals import Removals
 
 Filters = Literal["by-kind", "web", "literature", "docs", "none"]

@@ -20,7 +20,10 @@ from typing import Any
 import numpy as np
 
 from jgpt2 import manifest
-from jgpt2.corpus import account, annotate, inputs, minhash, read, records
+from jgpt2.corpus import annotate, records
+from jgpt2.corpus.accounting import account
+from jgpt2.corpus.duplicates import minhash
+from jgpt2.corpus.reading import inputs, read
 from jgpt2.errors import DamageError
 
 SHARD_BYTES = 32 * 2**20

@@ -11,7 +11,7 @@ from jgpt2.errors import InputError
 def documents(dataset: Path | None, split: str, text: Sequence[Path]) -> Any:
     """An iterable of the documents of a dataset's split or of files, whichever is given."""
     from jgpt2.corpus import dataset as datasets
-    from jgpt2.corpus import read
+    from jgpt2.corpus.reading import read
 
     if (dataset is None) == (not text):
         raise InputError("give either --dataset FOLDER or --text FILE..., not both and not none.")

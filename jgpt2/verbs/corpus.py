@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import tyro
 
-from jgpt2.corpus import mask as masking
-from jgpt2.corpus import normalise as normalising
+from jgpt2.corpus.cleaning import mask as masking
+from jgpt2.corpus.cleaning import normalise as normalising
 from jgpt2.verbs import answer
 
 Filters = Literal["by-kind", "web", "literature", "docs", "none"]

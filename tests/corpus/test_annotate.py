@@ -2,7 +2,10 @@ import json
 
 import pytest
 
-from jgpt2.corpus import account, annotate, mask, normalise, records, scores
+from jgpt2.corpus import annotate, records
+from jgpt2.corpus.accounting import account
+from jgpt2.corpus.cleaning import mask, normalise
+from jgpt2.corpus.quality import scores
 
 SENTENCES = (
     "山路を登りながら、こう考えた。智に働けば角が立つ。情に棹させば流される。意地を通せば窮屈だ。"

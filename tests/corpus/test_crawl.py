@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jgpt2.corpus import build, dataset, inputs, read, records, selection
+from jgpt2.corpus import build, dataset, records, selection
+from jgpt2.corpus.reading import inputs, read
 
 TEXTS = {
     "/": "ここは夏目漱石の作品を紹介する小さな書棚です。下の頁からどうぞ。",

@@ -8,7 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jgpt2 import manifest
-from jgpt2.corpus import dataset, records, scores
+from jgpt2.corpus import dataset, records
+from jgpt2.corpus.quality import scores
 from jgpt2.errors import DamageError, InputError
 
 TEXTS = [

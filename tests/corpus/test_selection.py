@@ -2,7 +2,8 @@ import pickle
 
 import pytest
 
-from jgpt2.corpus import annotate, filters, records, removals, scores, selection
+from jgpt2.corpus import annotate, records, removals, selection
+from jgpt2.corpus.quality import filters, scores
 from jgpt2.errors import InputError
 
 

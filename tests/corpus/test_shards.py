@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 
-from jgpt2.corpus import annotate, inputs, minhash, shards
+from jgpt2.corpus import annotate, shards
+from jgpt2.corpus.duplicates import minhash
+from jgpt2.corpus.reading import inputs
 from jgpt2.errors import DamageError
 
 

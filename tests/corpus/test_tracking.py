@@ -1,6 +1,7 @@
 import time
 
-from jgpt2.corpus import annotate, inputs, shards, tracking
+from jgpt2.corpus import annotate, shards, tracking
+from jgpt2.corpus.reading import inputs
 
 
 def test_shards_in_work_count_as_far_as_they_are(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""From bytes to clean text: charset, markup, main text, normalisation, personal data."""

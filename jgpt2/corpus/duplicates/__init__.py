@@ -1,0 +1,1 @@
+"""Exact copies and near-copies, found on disk whatever the order."""
