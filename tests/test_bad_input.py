@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import pytest
@@ -295,8 +296,9 @@ def test_ctrl_c_while_a_dataset_is_built(refused, tmp_path):
     def interrupt():
         with pipe.open("wb") as writer:
             # More than any pipe holds: all is written only when the reader is at work.
-            writer.write('{"text": "雨が降る。"}\n'.encode() * 40_000)
+            writer.write('{"text": "雨が降る。"}\n'.encode() * 12_000)
             writer.flush()
+            time.sleep(2)  # until it waits for more: a read that is about to begin hears nothing
             os.kill(os.getpid(), signal.SIGINT)
             is_over.wait(30)
 

@@ -16,7 +16,8 @@ _INTERVAL_S = 1.0
 @contextlib.contextmanager
 def followed(planned: Sequence[shards.Shard], told: progress.Report | None) -> Iterator[None]:
     """Tells every second how many input bytes of the shards are done, and once more at the end."""
-    if told is None:
+    total_bytes = sum(shard.num_bytes for shard in planned)
+    if told is None or not total_bytes:  # a pipe has no size
         yield
         return
     over = threading.Event()
@@ -29,7 +30,6 @@ def followed(planned: Sequence[shards.Shard], told: progress.Report | None) -> I
         while not over.wait(_INTERVAL_S):
             tell()
 
-    total_bytes = sum(shard.num_bytes for shard in planned)
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     try:
