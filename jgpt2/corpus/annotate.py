@@ -185,6 +185,8 @@ def _decode(raw: records.Raw, counted: account.Account, size: int) -> charset.De
     counted.charsets[f"{decoded.declared or 'none'} > {decoded.encoding}"] += 1
     if decoded.num_replaced:
         counted.replaced[decoded.encoding] += decoded.num_replaced
+    if not decoded.is_lossless:
+        counted.lossy[decoded.encoding] += 1
     return decoded
 
 

@@ -84,6 +84,14 @@ def test_what_is_left_out_says_why():
     assert lost("\u200b\ufeff", kind="record") == ["no text"]
 
 
+def test_a_text_that_does_not_encode_back_is_counted():
+    whole = (SENTENCES * 5).encode()
+    for content, lossy in ((whole, {}), (whole[:-1], {"utf-8": 1})):
+        counted = account.Account()
+        annotate.annotate(raw(content, "text"), annotate.Settings(), counted)
+        assert counted.lossy == counted.replaced == lossy
+
+
 def test_robots_may_be_ignored():
     found, lost = annotated(raw(PAGE.encode(), robots=("noindex",)), obey_robots=False)
     assert found is not None and lost == {}

@@ -27,6 +27,9 @@ STAGES = (
 """Stages in the order that a record goes through them."""
 
 
+_TABLES = ("charsets", "replaced", "lossy", "rules", "masks", "kinds")
+
+
 @dataclass
 class Tally:
     """Documents with their size; characters are 0 before a text is known."""
@@ -86,6 +89,8 @@ class Account:
     """`declared > used` -> documents; a label that was missing is `none`."""
     replaced: Counter[str] = field(default_factory=Counter)
     """Charset used -> replacement characters that stand for bytes without a meaning."""
+    lossy: Counter[str] = field(default_factory=Counter)
+    """Charset used -> documents whose text does not give the bytes back when it is encoded."""
     rules: Counter[str] = field(default_factory=Counter)
     """Rule of `cleaning.normalise` -> places changed."""
     masks: Counter[str] = field(default_factory=Counter)
@@ -117,14 +122,8 @@ class Account:
         """Adds the account of another shard."""
         for name, stage in other.stages.items():
             self._stage(name).merge(stage)
-        for mine, theirs in (
-            (self.charsets, other.charsets),
-            (self.replaced, other.replaced),
-            (self.rules, other.rules),
-            (self.masks, other.masks),
-            (self.kinds, other.kinds),
-        ):
-            mine.update(theirs)
+        for name in _TABLES:
+            getattr(self, name).update(getattr(other, name))
 
     def _stage(self, name: str) -> Stage:
         if name not in STAGES:
@@ -153,10 +152,7 @@ def to_json(account: Account) -> dict[str, Any]:
         for name in STAGES
         if (stage := account.stages.get(name)) is not None
     }
-    tables = {
-        name: dict(sorted(getattr(account, name).items()))
-        for name in ("charsets", "replaced", "rules", "masks", "kinds")
-    }
+    tables = {name: dict(sorted(getattr(account, name).items())) for name in _TABLES}
     return {"stages": stages, **tables}
 
 
@@ -168,6 +164,6 @@ def from_json(value: Mapping[str, Any]) -> Account:
         stage.seconds = row["seconds"]
         stage.drops = {reason: Tally(**tally) for reason, tally in row["drops"].items()}
         account.stages[name] = stage
-    for name in ("charsets", "replaced", "rules", "masks", "kinds"):
+    for name in _TABLES:
         getattr(account, name).update(value[name])
     return account

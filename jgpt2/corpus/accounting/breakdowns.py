@@ -105,6 +105,23 @@ def origins(gathered: Mapping[str, Any]) -> list[html.Markup]:
     return made
 
 
+_IMPERFECT = (
+    (
+        "replaced",
+        "元のバイトが読めず「�」になった文字 Characters that stand for unreadable bytes",
+        "文字",
+    ),
+    (
+        "lossy",
+        "符号化し直しても元のバイト列に戻らない文書 Documents that do not encode back",
+        "文書",
+    ),
+)
+_LOSSLESS = (
+    "どの文書も、符号化し直せば元のバイト列に戻ります。 Every document encodes back to its bytes."
+)
+
+
 def charsets(gathered: Mapping[str, Any]) -> list[html.Markup]:
     """How pages were labelled and what they were, and the bytes that fit no character."""
     rows = []
@@ -127,14 +144,12 @@ def charsets(gathered: Mapping[str, Any]) -> list[html.Markup]:
         "taken from the bytes. Names of one family, as Shift_JIS and cp932, count as the same."
     )
     made = [html.element("p", note), english(told), _labels(rows, num_all)]
-    replaced = _sorted(gathered["replaced"])
-    if replaced:
-        caption = "文字にならず「�」になったバイト Bytes that fit no character"
-        made.append(counts(["文字コード charset", "バイト bytes"], replaced, caption=caption))
-    else:
-        made.append(
-            html.element("p", "文字にならなかったバイトはありません。 No byte was replaced.")
-        )
+    for name, caption, unit in _IMPERFECT:
+        found = _sorted(gathered[name])
+        if found:
+            made.append(counts(["文字コード charset", unit], found, caption=caption))
+    if not gathered["lossy"]:
+        made.append(html.element("p", _LOSSLESS))
     return made
 
 

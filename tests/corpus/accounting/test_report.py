@@ -82,6 +82,7 @@ def counted():
             pass
     made.charsets.update({"cp932 > cp932": 90, "utf-8 > euc_jp": 13, "none > utf-8": 17})
     made.replaced["cp932"] = 19
+    made.lossy["cp932"] = 3
     made.rules.update(wave_dash=41, spaces=43)
     made.masks.update(email=47)
     made.kinds.update(html=500, record=300)
@@ -250,7 +251,8 @@ def test_a_page_needs_nothing_from_outside():
 
 def test_an_empty_account_is_a_page():
     made = gathered(
-        stages={}, charsets={}, replaced={}, rules={}, masks={}, kinds={}, losses=[], splits={},
+        stages={}, charsets={}, replaced={}, lossy={}, rules={}, masks={}, kinds={}, losses=[],
+        splits={},
         sources={}, licenses={}, presets={}, histograms={}, hosts=[], cluster_sizes=[],
         clusters=[], kept=[], left_out=[], num_files=0, num_bytes=0,
     )  # fmt: skip
