@@ -79,7 +79,11 @@ def run(
 
     choose = functools.partial(_chosen, choice=recipe.choice, staging=staging)
     compare = functools.partial(_links, threshold=recipe.near_duplicates)
-    with apache_beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+    try:
+        pipeline = apache_beam.Pipeline(options=PipelineOptions(list(options)))
+    except ValueError as error:
+        raise InputError(f"Beam cannot run with {' '.join(options)}: {error}") from error
+    with pipeline:
         _ = (
             pipeline
             | "Shards" >> apache_beam.Create(list(enumerate(planned)))

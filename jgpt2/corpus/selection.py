@@ -38,6 +38,10 @@ class Choice:
     removals: Removals = field(default_factory=Removals)
     """Who asked to be left out."""
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a threshold that there is not: before the long work, not after."""
+        _limits(self)
+
     def identity(self) -> dict[str, Any]:
         """What decides the choice, as JSON: the numbers of the thresholds, not their names."""
         return {

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jgpt2.corpus import build, removals, selection
+from jgpt2.errors import InputError
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam: uv sync --extra beam")
 
@@ -65,3 +66,10 @@ def test_direct_runner_pool_and_single_process_are_the_same_bytes(
             [crawl], tmp_path / "again", options=options, name="a", recipe=recipe, staging=staging
         )
         assert again.fingerprint == single.fingerprint
+
+
+def test_an_unknown_runner_is_refused(tmp_path, crawl):
+    from jgpt2.corpus import beam
+
+    with pytest.raises(InputError, match=r"--runner=Foo: .*DirectRunner"):
+        beam.build([crawl], tmp_path / "out", options=["--runner=Foo"], name="a")

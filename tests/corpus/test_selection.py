@@ -59,7 +59,7 @@ def test_the_identity_holds_numbers():
 
 def test_an_unknown_threshold_is_refused_before_any_work():
     with pytest.raises(InputError, match="min_leters"):
-        selection.Chooser(selection.Choice(thresholds=("min_leters=1",)))
+        selection.Choice(thresholds=("min_leters=1",))
 
 
 def test_it_travels_to_workers():
