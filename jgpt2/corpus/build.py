@@ -205,7 +205,7 @@ def _documents(
     planned: Sequence[shards.Shard], base: index.Index, span: index.Span
 ) -> Iterator[records.Document]:
     for shard, start, length in base.places(span):
-        yield shards.read_at(planned[shard].documents, start, length).document
+        yield shards.read_at(planned[shard], start, length).document
 
 
 def _spans(base: index.Index, recipe: Recipe, counted: account.Account) -> dict[str, index.Span]:

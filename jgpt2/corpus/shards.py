@@ -128,7 +128,12 @@ def write(shard: Shard) -> Path:
     for path, final in zip(partial, (shard.documents, shard.table), strict=True):
         path.replace(final)
     sizes = {path.name: path.stat().st_size for path in (shard.documents, shard.table)}
-    value = {"files": sizes, "account": account.to_json(counted), "losses": losses}
+    value = {
+        "files": sizes,
+        "table_sha256": _sha256(shard.table),
+        "account": account.to_json(counted),
+        "losses": losses,
+    }
     manifest.write_text(shard.record, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     return shard.record
 
@@ -153,7 +158,10 @@ def read_account(shard: Shard) -> tuple[account.Account, list[dict[str, str]]]:
 
 
 def read_table(shard: Shard) -> np.ndarray:
-    """The rows of `TABLE` of a finished shard."""
+    """The rows of `TABLE` of a finished shard; DamageError where they are not what was written."""
+    wanted = json.loads(shard.record.read_text("utf-8"))["table_sha256"]
+    if _sha256(shard.table) != wanted:
+        raise _damage(shard.table, shard)
     return np.fromfile(shard.table, TABLE)
 
 
@@ -166,11 +174,11 @@ def read_documents(shard: Shard) -> Iterator[tuple[int, int, annotate.Annotated]
             start += length
 
 
-def read_at(path: Path, start: int, length: int) -> annotate.Annotated:
-    """One document of a shard's file."""
-    with path.open("rb") as file:
+def read_at(shard: Shard, start: int, length: int) -> annotate.Annotated:
+    """One document of a shard."""
+    with shard.documents.open("rb") as file:
         file.seek(start)
-        return annotate.from_json(json.loads(gzip.decompress(file.read(length))))
+        return _parse(file.read(length), shard)
 
 
 def tidy(folder: Path, planned: Iterable[Shard]) -> tuple[int, int]:
@@ -206,7 +214,9 @@ def _annotated(
             if isinstance(item, records.Loss):
                 counted.drops("read", item.reason, 0, 0)
                 if len(losses) < NUM_LOSSES:
-                    losses.append(vars(item))
+                    losses.append(
+                        {name: inputs.readable(value) for name, value in vars(item).items()}
+                    )
                 continue
             annotated = annotate.annotate(item, shard.settings, counted)
             if annotated is not None:
@@ -267,8 +277,14 @@ def _parse(member: bytes, shard: Shard) -> annotate.Annotated:
     try:
         value: dict[str, Any] = json.loads(gzip.decompress(member))
     except (ValueError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DamageError(
-            f"{shard.documents} is damaged ({error}); remove it and {shard.record}, and the "
-            "shard is made anew."
-        ) from error
+        raise _damage(shard.documents, shard) from error
     return annotate.from_json(value)
+
+
+def _damage(path: Path, shard: Shard) -> DamageError:
+    return DamageError(f"{path} is damaged; remove {shard.record}, and the shard is made anew.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -349,6 +349,20 @@ def test_files_of_every_kind_in_one_build(tmp_path, records, tell):
     }
 
 
+def test_names_of_files_that_are_not_utf8(tmp_path, tell):
+    folder = os.fsencode(tmp_path) + b"/" + "資料".encode("cp932")
+    Path(os.fsdecode(folder)).mkdir()
+    for i in range(4):
+        Path(os.fsdecode(folder + f"/小説{i}.txt".encode("cp932"))).write_text(tell(i), "utf-8")
+    Path(os.fsdecode(folder + "/表.jsonl".encode("cp932"))).write_text("{", "utf-8")
+    build.build([tmp_path], tmp_path / "out", name="a")
+    found = [d for split in SPLITS for d in dataset.open_split(tmp_path / "out", split)]
+    assert {document.source for document in found} == {"資料"}
+    assert {document.title for document in found} == {f"小説{i}" for i in range(4)}
+    (loss,) = json.loads((tmp_path / "out" / "account.json").read_text("utf-8"))["losses"]
+    assert loss["where"].endswith("資料/表.jsonl:1")
+
+
 def test_personal_data_is_masked(tmp_path, records):
     given = records(5)
     given[0]["text"] += "\n連絡先：taro@yamada.co.jp、電話 03-1234-5678"

@@ -31,7 +31,7 @@ def test_a_shard_is_written_and_read(planned, tell):
     places = list(shards.read_documents(shard))
     found = [item.document.text for _, _, item in places]
     assert found == [*(tell(i) for i in range(4)), *(tell(10 + i) for i in range(4)), tell(99)]
-    assert [shards.read_at(shard.documents, *place[:2]) for place in places] == [
+    assert [shards.read_at(shard, *place[:2]) for place in places] == [
         item for _, _, item in places
     ]
     table = shards.read_table(shard)
@@ -117,8 +117,13 @@ def test_damage_is_named(planned):
     data = bytearray(shard.documents.read_bytes())
     data[200] ^= 0xFF
     shard.documents.write_bytes(data)
-    with pytest.raises(DamageError, match=r"is damaged .*made anew"):
+    with pytest.raises(DamageError, match=r"gz is damaged; .*made anew"):
         list(shards.read_documents(shard))
+    table = bytearray(shard.table.read_bytes())
+    table[100] ^= 1
+    shard.table.write_bytes(table)
+    with pytest.raises(DamageError, match=r"table is damaged; .*made anew"):
+        shards.read_table(shard)
     shard.record.write_text("{", "utf-8")
     with pytest.raises(DamageError, match="cannot be read"):
         shards.is_finished(shard)

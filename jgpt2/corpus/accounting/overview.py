@@ -30,7 +30,7 @@ def gather(
     """All that the report shows; see `accounting.report` for what each part means."""
 
     def read(place: tuple[int, int, int]) -> annotate.Annotated:
-        return shards.read_at(planned[place[0]].documents, *place[1:])
+        return shards.read_at(planned[place[0]], *place[1:])
 
     return {
         "name": name,

@@ -5,6 +5,7 @@ time, so that inputs are the units of work that are shared out and resumed.
 """
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,20 @@ class Input:
     """Changes when the content does; found without reading it."""
     source: str
     """What documents are called that name no source themselves."""
+
+
+def readable(name: str) -> str:
+    """A file's name as text: one that is no UTF-8 is read as cp932, as Japanese Windows writes it.
+
+    >>> import os
+    >>> readable(os.fsdecode("資料.txt".encode("cp932")))
+    '資料.txt'
+    """
+    raw = os.fsencode(name)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp932", "backslashreplace")
 
 
 Passed = Callable[[int], None]
@@ -170,7 +185,8 @@ def _local(path: Path) -> Input:
 def _source(name: str, folder: str) -> str:
     ending = suffix(name)
     stem = name[: len(name) - len(ending)]
-    return stem if READERS.get(ending) in ("lines", "table") else folder or stem
+    chosen = stem if READERS.get(ending) in ("lines", "table") else folder or stem
+    return readable(chosen)
 
 
 def _find_remote(url: str, suffixes: tuple[str, ...]) -> list[Input]:

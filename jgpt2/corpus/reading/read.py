@@ -60,7 +60,7 @@ def _file(
         if is_html:
             yield archive.whole(file, input.path, "html", input.source, limits.record_bytes)
         else:
-            title = PurePosixPath(input.path).stem
+            title = inputs.readable(PurePosixPath(input.path).stem)
             yield archive.whole(
                 file, input.path, "text", input.source, limits.text_bytes, title=title
             )
