@@ -253,9 +253,9 @@ def _collect(planned: list[shards.Shard], choice: selection.Choice) -> None:
 
 
 def _cluster(shard: shards.Shard) -> None:
-    table = shards.read_table(shard)
     with tempfile.TemporaryDirectory() as folder, search.Finder(Path(folder)) as finder:
-        finder.add(table["digest"].tolist(), table["signature"])
+        for table in shards.read_table(shard):
+            finder.add(table["digest"].tolist(), table["signature"])
         finder.clusters()
 
 

@@ -122,10 +122,8 @@ def _chosen(
     with _local(shard) if staging else contextlib.nullcontext(shard) as local:
         if staging:
             _fetch(local, staging)
-        table = shards.read_table(local)
-        for position, (_, _, item) in enumerate(shards.read_documents(local)):
+        for position, (_, row, item) in enumerate(shards.read_documents(local)):
             if choose(item).stage in ("", "removal"):
-                row = table[position]
                 name = number << _POSITION_BITS | position
                 yield name, bytes(row["digest"]), row["signature"].tobytes()
 

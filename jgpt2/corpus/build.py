@@ -194,10 +194,13 @@ def _labels(
     """For each document of the index the number of its cluster."""
     with search.Finder(folder) as finder:
         for number, shard in enumerate(planned):
-            rows = base.rows_of_shard(number)
-            if rows:
-                table = shards.read_table(shard)[rows]
-                finder.add(table["digest"].tolist(), table["signature"])
+            positions = base.positions(number)
+            first = 0
+            for block in shards.read_table(shard):
+                start, stop = np.searchsorted(positions, [first, first + len(block)])
+                rows = block[positions[start:stop] - first]
+                finder.add(rows["digest"].tolist(), rows["signature"])
+                first += len(block)
         return finder.clusters(threshold)
 
 

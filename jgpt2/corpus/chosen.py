@@ -36,9 +36,8 @@ def collect(
         counted, losses = shards.read_account(shard)
         met.counted.merge(counted)
         met.losses.extend(losses[: shards.NUM_LOSSES - len(met.losses)])
-        table = shards.read_table(shard)
-        for position, (start, length, item) in enumerate(shards.read_documents(shard)):
-            hashes = bytes(table["digest"][position]), bytes(table["record"][position])
+        for position, (start, row, item) in enumerate(shards.read_documents(shard)):
+            hashes = bytes(row["digest"]), bytes(row["record"])
             with met.counted.timed("filter"):
                 verdict = choose(item)
                 _look_at(item, verdict, hashes[1], met)
@@ -46,7 +45,7 @@ def collect(
                 document, size = item.document, _size(item)
                 base.leave_out(item.host, document.source, document.license, verdict.stage, size)
                 continue
-            place = (number, position, start, length)
+            place = (number, position, start, int(row["length"]))
             cluster = item.cluster or (item.host if keep_sites_together else "")
             base.add(_row(item, place, hashes, cluster, is_removed=verdict.stage == "removal"))
     return met

@@ -109,10 +109,11 @@ class Index:
             self._base.execute(_INSERT, (self.num_documents, *row))
         self.num_documents += 1
 
-    def rows_of_shard(self, shard: int) -> list[int]:
-        """The places within a shard of its documents that are in the index, in order."""
+    def positions(self, shard: int) -> npt.NDArray[np.int64]:
+        """The places within a shard of its documents that are in the index, ascending."""
         query = "SELECT position FROM document WHERE shard = ? ORDER BY number"
-        return [position for (position,) in self._base.execute(query, (shard,))]
+        rows = self._base.execute(query, (shard,))
+        return np.fromiter((position for (position,) in rows), np.int64)
 
     def numbered(self, links: Iterable[tuple[Place, Place]]) -> Iterator[tuple[int, int]]:
         """The links with the numbers of their documents."""

@@ -43,6 +43,7 @@ TABLE = np.dtype(
 text without white space, MinHash."""
 
 _KEY = "[0-9a-f]" * 16
+_BLOCK_ROWS = 1 << 10  # not 1 MB in memory
 _BATCH_BYTES = 2**20
 _GZIP_LEVEL = 1  # three times the speed of the default level, and a tenth more bytes
 
@@ -157,21 +158,28 @@ def read_account(shard: Shard) -> tuple[account.Account, list[dict[str, str]]]:
     return account.from_json(value["account"]), value["losses"]
 
 
-def read_table(shard: Shard) -> np.ndarray:
-    """The rows of `TABLE` of a finished shard; DamageError where they are not what was written."""
+def read_table(shard: Shard) -> Iterator[np.ndarray]:
+    """The rows of `TABLE` of a finished shard, some at a time.
+
+    Raises DamageError where they are not what was written.
+    """
     wanted = json.loads(shard.record.read_text("utf-8"))["table_sha256"]
     if _sha256(shard.table) != wanted:
         raise _damage(shard.table, shard)
-    return np.fromfile(shard.table, TABLE)
+    with shard.table.open("rb") as file:
+        while data := file.read(_BLOCK_ROWS * TABLE.itemsize):
+            yield np.frombuffer(data, TABLE)
 
 
-def read_documents(shard: Shard) -> Iterator[tuple[int, int, annotate.Annotated]]:
-    """(start, length, document) of every document; the first two are a place for `read_at`."""
+def read_documents(shard: Shard) -> Iterator[tuple[int, np.void, annotate.Annotated]]:
+    """(start, row of `TABLE`, document) of every document; start and length are for `read_at`."""
     start = 0
     with shard.documents.open("rb") as file:
-        for length in np.fromfile(shard.table, TABLE)["length"].tolist():
-            yield start, length, _parse(file.read(length), shard)
-            start += length
+        for block in read_table(shard):
+            for row in block:
+                length = int(row["length"])
+                yield start, row, _parse(file.read(length), shard)
+                start += length
 
 
 def read_at(shard: Shard, start: int, length: int) -> annotate.Annotated:
