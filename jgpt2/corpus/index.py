@@ -91,7 +91,7 @@ class Index:
         self._base = sqlite3.connect(folder / "index", isolation_level=None)
         self._base.execute("PRAGMA journal_mode = OFF")  # a build that is killed starts anew
         self._base.execute("PRAGMA synchronous = OFF")
-        self._base.execute("PRAGMA cache_size = -16000")  # kB: what it may hold in memory
+        self._base.execute("PRAGMA cache_size = -4000")  # kB: pages, and again for each sort
         with _disk_errors():
             self._base.executescript(_TABLES)
             self._base.execute("BEGIN")
