@@ -289,6 +289,8 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 def test_ctrl_c_while_a_dataset_is_built(refused, tmp_path):
+    # What is started in the background of a shell ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pipe, out = tmp_path / "長い.jsonl", tmp_path / "d"
     os.mkfifo(pipe)
     is_over = threading.Event()
@@ -307,6 +309,7 @@ def test_ctrl_c_while_a_dataset_is_built(refused, tmp_path):
     try:
         said = refused("corpus", "build", pipe, "--out", out, exit_code=130)
     finally:
+        signal.signal(signal.SIGINT, before)
         is_over.set()
         thread.join()
     assert said.startswith("jgpt2: interrupted")

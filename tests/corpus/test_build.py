@@ -1,14 +1,10 @@
 """From files to a dataset: what is kept, where it goes, and that nothing else decides it."""
 
-import contextlib
-import errno
 import gzip
 import itertools
 import json
 import os
 import random
-import resource
-import signal
 import subprocess
 import sys
 import zipfile
@@ -371,42 +367,3 @@ def test_personal_data_is_masked(tmp_path, records):
     assert "taro@" not in joined and "1234-5678" not in joined
     account = json.loads((tmp_path / "out" / "account.json").read_text("utf-8"))
     assert sum(account["masks"].values()) == 2
-
-
-def test_a_killed_build_leaves_no_dataset_and_the_next_cleans_up(tmp_path, records):
-    source = write(tmp_path / "a.jsonl", records(50))
-    script = (
-        "import os, pathlib, signal, sys\n"
-        "from jgpt2.corpus import build\n"
-        "def told(done, total):\n"
-        "    if done == total: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "build.build([sys.argv[1]], pathlib.Path(sys.argv[2]), name='a', told=told)\n"
-    )
-    out = tmp_path / "out"
-    ended = subprocess.run([sys.executable, "-c", script, source, out], env=os.environ)
-    assert ended.returncode == -signal.SIGKILL
-    assert not out.exists()
-    build.build([source], out, name="a")
-    assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "out", "out.documents"}
-
-
-@contextlib.contextmanager
-def largest_file(num_bytes: int):
-    """A limit of the system on the size of files: writing fails as it does on a full disk."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
-
-@pytest.mark.parametrize("limit", [3_000, 30_000, 100_000])  # a shard, the index, the dataset
-def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path, records, limit):
-    source = write(tmp_path / "a.jsonl", records(100))
-    with largest_file(limit), pytest.raises(OSError) as caught:
-        build.build([source], tmp_path / "out", name="a")
-    assert caught.value.errno in (errno.EFBIG, errno.EIO)
-    assert not (tmp_path / "out").exists()
-    assert not list(tmp_path.glob(".out*"))
-    build.build([source], tmp_path / "out", name="a")
