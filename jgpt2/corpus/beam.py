@@ -21,7 +21,6 @@ from jgpt2 import manifest
 from jgpt2.corpus import build as builder
 from jgpt2.corpus import selection, shards
 from jgpt2.corpus.duplicates import minhash, search
-from jgpt2.corpus.reading import inputs
 from jgpt2.errors import DamageError, InputError
 
 _POSITION_BITS = 32
@@ -51,10 +50,7 @@ def build(
     _require_beam()
     staging = staging and staging.removeprefix("file://")  # Beam knows local paths without it
     recipe = recipe or builder.Recipe()
-    builder.check_out(out)
-    folder = documents or out.with_name(f"{out.name}.documents")
-    planned = shards.plan(folder, inputs.find(paths), recipe.settings)
-    builder.tidy(planned)
+    planned = builder.plan(paths, out, recipe.settings, documents)
     with tempfile.TemporaryDirectory() as scratch:
         links = f"{staging.rstrip('/') if staging else scratch}/links"
         _remove(links)

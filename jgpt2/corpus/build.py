@@ -89,16 +89,26 @@ def build(
     read within the input is counted.
     """
     recipe = recipe or Recipe()
-    check_out(out)
-    given = inputs.find(paths)
-    folder = documents or out.with_name(f"{out.name}.documents")
-    planned = shards.plan(folder, given, recipe.settings)
+    planned = plan(paths, out, recipe.settings, documents)
     write_shards(planned, workers=workers, told=told)
     return finish(planned, out, name=name, recipe=recipe)
 
 
-def check_out(out: Path) -> None:
-    """InputError when the folder of a dataset is taken."""
+def plan(
+    paths: Sequence[str | Path], out: Path, settings: annotate.Settings, documents: Path | None
+) -> list[shards.Shard]:
+    """The shards that a dataset in `out` is made of, their folder tidied.
+
+    Raises InputError when `out` is taken or the input cannot be used.
+    """
+    _check_out(out)
+    folder = documents or out.with_name(f"{out.name}.documents")
+    planned = shards.plan(folder, inputs.find(paths), settings)
+    _tidy(planned)
+    return planned
+
+
+def _check_out(out: Path) -> None:
     if manifest.exists(out):
         raise InputError(
             f"{out} has a {manifest.FILE_NAME} already, and nothing finished is overwritten; "
@@ -114,13 +124,12 @@ def write_shards(
     """Annotates what is not finished yet, in worker processes."""
     if workers < 1:
         raise InputError(f"workers={workers} does nothing; choose 1 or more processes.")
-    tidy(planned)
     waiting = [shard for shard in planned if not shards.is_finished(shard)]
     with tracking.followed(planned, told):
         pool.run(shards.write, waiting, workers=workers, done=lambda record: None)
 
 
-def tidy(planned: Sequence[shards.Shard]) -> None:
+def _tidy(planned: Sequence[shards.Shard]) -> None:
     """Removes what a kill left among the shards, and tells of those that nobody asks for now."""
     folder = planned[0].folder
     num_shards, num_bytes = shards.tidy(folder, planned)

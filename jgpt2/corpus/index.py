@@ -7,6 +7,7 @@ lies, so that a build needs the memory of one document whatever the size of its 
 import contextlib
 import errno
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from jgpt2.corpus.duplicates import clusters
 
 _TABLES = """
 CREATE TABLE document (
@@ -145,19 +148,16 @@ class Index:
 
         A group's place follows from the seed and its cluster's name, or else its lowest digest.
         """
-        parents = labels.copy()
         query = """
         SELECT label, cluster FROM document JOIN label USING (number)
         WHERE is_kept AND cluster != '' ORDER BY cluster, number
         """
         with _disk_errors():
-            last_label, last_cluster = -1, ""
-            for label, cluster in self._base.execute(query):
-                if cluster == last_cluster:
-                    _unite(parents, last_label, label)
-                last_label, last_cluster = label, cluster
+            neighbours = itertools.pairwise(self._base.execute(query))
+            links = ((one[0], other[0]) for one, other in neighbours if one[1] == other[1])
+            root_of = clusters.union(links, len(labels))
             kept = self._base.execute("SELECT number, label FROM label WHERE is_kept")
-            roots = ((number, _root(parents, label)) for number, label in kept)
+            roots = ((number, int(root_of[label])) for number, label in kept)
             self._base.executemany("INSERT INTO root VALUES (?, ?)", roots)
             keys = self._base.execute("""
             SELECT root, MIN(IIF(cluster != '', '0' || cluster, '1' || HEX(digest)))
@@ -269,18 +269,6 @@ class Index:
         WHERE copy = 1 ORDER BY is_kept DESC, digest LIMIT ?
         """
         return [self._base.execute(query, (label, members)).fetchall() for (label,) in labels]
-
-
-def _root(parents: npt.NDArray[np.int64], number: int) -> int:
-    while parents[number] != number:
-        parents[number] = parents[parents[number]]
-        number = int(parents[number])
-    return number
-
-
-def _unite(parents: npt.NDArray[np.int64], first: int, second: int) -> None:
-    roots = sorted((_root(parents, first), _root(parents, second)))
-    parents[roots[1]] = roots[0]
 
 
 @contextlib.contextmanager
