@@ -26,9 +26,8 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def _datatrove(texts: list[str]) -> dict[str, Any]:
-    from datatrove.data import Document
-    from datatrove.pipeline.dedup import minhash
+def characters() -> Any:
+    """A tokenizer of datatrove's whose words are characters, without white space."""
     from datatrove.utils.word_tokenizers import WordTokenizer
 
     class Characters(WordTokenizer):
@@ -41,10 +40,17 @@ def _datatrove(texts: list[str]) -> dict[str, Any]:
         def span_tokenize(self, text: str) -> list[tuple[int, int]]:
             return [(0, len(text))]
 
+    return Characters()
+
+
+def _datatrove(texts: list[str]) -> dict[str, Any]:
+    from datatrove.data import Document
+    from datatrove.pipeline.dedup import minhash
+
     config = minhash.MinhashConfig()
     documents = [Document(text=text, id=str(at)) for at, text in enumerate(texts)]
     with tempfile.TemporaryDirectory() as folder:
-        sign = minhash.MinhashDedupSignature(f"{folder}/a", config, language=Characters())
+        sign = minhash.MinhashDedupSignature(f"{folder}/a", config, language=characters())
         sign.get_signature(sign.get_shingles("一度は試しに動かす"))
         started_s = time.process_time()
         sign.run(documents, 0, 1)

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import corpus_duplicates_peers
+
 
 def main() -> None:
     """Runs the peer that is named."""
@@ -51,19 +53,8 @@ def _datatrove(lines: list[str]) -> dict[str, Any]:
     from datatrove.data import Document
     from datatrove.pipeline import filters
     from datatrove.pipeline.formatters import PIIFormatter
-    from datatrove.utils.word_tokenizers import WordTokenizer
 
-    class Characters(WordTokenizer):
-        def word_tokenize(self, text: str) -> list[str]:
-            return list("".join(text.split()))
-
-        def sent_tokenize(self, text: str) -> list[str]:
-            return [text]
-
-        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-            return [(0, len(text))]
-
-    characters: Any = Characters()
+    characters = corpus_duplicates_peers.characters()
     steps: list[Any] = [
         filters.GopherQualityFilter(
             min_avg_word_length=None,

@@ -7,7 +7,6 @@ Rates are per second of this process's CPU time, so other work on the machine di
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,8 @@ def _measure(name: str, texts: list[str], repetitions: int) -> dict[str, Any]:
     }
     num_bytes = sum(len(text.encode()) for text in texts)
     seconds = {
-        part: [_cpu_seconds(work) for _ in range(repetitions)] for part, work in parts.items()
+        part: [machine.cpu_seconds(work) for _ in range(repetitions)]
+        for part, work in parts.items()
     }
     return {
         "texts": name,
@@ -83,12 +83,6 @@ def _measure(name: str, texts: list[str], repetitions: int) -> dict[str, Any]:
             for part, values in seconds.items()
         },
     }
-
-
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ Rates are per second of this process's CPU time, so other work on the machine di
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,17 +76,11 @@ def _measure(
         "bytes_per_token": round(num_bytes / sum(map(len, ids)), 4),
         **{
             f"{name}_mb_per_s": machine.spread(
-                [num_bytes / 1e6 / _cpu_seconds(way) for _ in range(repetitions)]
+                [num_bytes / 1e6 / machine.cpu_seconds(way) for _ in range(repetitions)]
             )
             for name, way in ways.items()
         },
     }
-
-
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def describe(libraries: Sequence[str] = ()) -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in sorted(libraries)},
         "code_version": manifest.code_version(),
     }
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """The CPU time of this process that the work takes."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
