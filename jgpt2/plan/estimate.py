@@ -106,7 +106,7 @@ class _Walk:
 
     def __init__(self, module: hlo.Module, network: interconnect.Network) -> None:
         self.module, self.network = module, network
-        self.chip = network.topology.chip
+        self.topology = network.topology
         self.classes_s: collections.Counter[str] = collections.Counter()
         self.collectives: dict[str, _Count] = collections.defaultdict(_Count)
         self.kernel_calls: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -263,11 +263,11 @@ class _Walk:
             seconds = self._wire(found[1], found[0], found[2], times)
             clock.start(line.name, found[2], seconds, "links")
         else:
-            seconds = _moved_bytes(line) / self.chip.hbm_bytes_per_s
+            seconds = _moved_bytes(line) / self.topology.hbm_bytes_per_s
             clock.start(line.name, "transfer", seconds, "memory")
 
     def _kernel(self, line: hlo.Instruction, computation: hlo.Computation, times: int) -> float:
-        price = kernels.price(line, computation, self.chip)
+        price = kernels.price(line, computation, self.topology)
         key = (kernels.name(line), price.basis)
         self.kernel_calls[key] += times
         self.kernel_s[key] += price.seconds * times
@@ -330,12 +330,12 @@ class _Walk:
         """Seconds by the compiler's cycles; of some operations without any, by their bytes."""
         cycles = line.estimated_cycles
         if cycles is not None:
-            seconds = cycles / self.chip.clock_hz
+            seconds = cycles / self.topology.clock_hz
             self._add(self._class(line), seconds, times, line.op_name)
             return seconds
         if line.opcode not in _UNPRICED or _IN_VMEM in line.shape:
             return 0.0
-        seconds = 2 * line.num_bytes / self.chip.hbm_bytes_per_s
+        seconds = 2 * line.num_bytes / self.topology.hbm_bytes_per_s
         self._add("no_estimate", seconds, times, line.op_name)
         return seconds
 

@@ -35,10 +35,10 @@ class Network:
     """Coordinates of the chip of each device of a slice, in the order of the mesh."""
 
     def seconds(self, kind: str, num_bytes: float, group: Sequence[int]) -> float:
-        """Time of one collective of `num_bytes` of operands per device, among a group of devices."""
+        """Time of one collective among a group of devices; `num_bytes` are a device's operands."""
         size = len(group)
         if kind == "collective-permute":
-            return num_bytes / self._chip_link
+            return num_bytes / self.topology.link_bytes_per_s
         if size < 2:
             return 0.0
         share = (size - 1) / size
@@ -58,11 +58,7 @@ class Network:
         sent = {"ALL_REDUCE": 2 * share, "REDUCE_SCATTER": share, "ALL_GATHER": slices - 1}
         chip = self.topology.chip
         per_chip = BETWEEN_SLICES_BYTES_PER_S.get(chip.name, BETWEEN_SLICES_BYTES_PER_S["v6e"])
-        return num_bytes * sent.get(transfer, 1) * chip.devices_per_chip / per_chip
-
-    @property
-    def _chip_link(self) -> float:
-        return self.topology.chip.ici_bytes_per_s / self.topology.chip.devices_per_chip
+        return num_bytes * sent.get(transfer, 1) * chip.devices / per_chip
 
     def _bytes_per_s(self, group: tuple[int, ...]) -> float:
         """What each device of a group sends to it over all axes that the group spans."""
@@ -78,7 +74,7 @@ class Network:
             # Chips between those of the group belong to other groups, which use the same links.
             alone = len(used) / span
             links += alone * (2 if len(used) == extent and self._is_ring(extent) else 1)
-        return (links or 1) * self._chip_link
+        return (links or 1) * self.topology.link_bytes_per_s
 
     def _is_ring(self, extent: int) -> bool:
         if self.topology.chip.torus_axes == 2:
@@ -93,7 +89,7 @@ def in_order(topology: Topology) -> list[tuple[int, ...]]:
               for axis, extent in enumerate(topology.shape))
         for index in range(math.prod(topology.shape))
     ]  # fmt: skip
-    return [place for place in places for _ in range(topology.chip.devices_per_chip)]
+    return [place for place in places for _ in range(topology.chip.devices)]
 
 
 def group(instruction: hlo.Instruction, num_devices: int) -> tuple[int, ...]:

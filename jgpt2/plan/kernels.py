@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from jgpt2.chips import Chip
 from jgpt2.plan import hlo
+from jgpt2.plan.topology import Topology
 
 EFFICIENCY = 0.5
 """Share of the peak that matrix products of a kernel without counted cycles are assumed to have."""
 _LANES = 128
-_CORES = {"v4": 2, "v5p": 2}
-"""TensorCores that share out the grid of one kernel; the cycles of a program are of one core."""
 _PRODUCTS = (("dkv_no_residuals", 5), ("dq", 3), ("backward", 5), ("bwd", 5), ("dkv", 4))
 """Part of a kernel's name -> its products of T × T × head width; a forward pass has two."""
 
@@ -35,30 +33,33 @@ class Price:
 
 
 def name(instruction: hlo.Instruction) -> str:
-    """What a kernel is called, without the compiler's numbering.
+    """What a kernel is called, without the compiler's numbering and JAX's transformations.
 
     Where the program does not say, it is the name of the instruction.
     """
     parts = [part for part in instruction.op_name.split("/") if part != "pallas_call"]
-    return re.sub(r"[.\d]+$", "", parts[-1])
+    return re.sub(r"\.\d+$", "", re.sub(r"^(\w+\()*|\)*$", "", parts[-1]))
 
 
-def price(instruction: hlo.Instruction, computation: hlo.Computation, chip: Chip) -> Price:
+def price(instruction: hlo.Instruction, computation: hlo.Computation, topology: Topology) -> Price:
     """The price of one call of a Pallas kernel."""
     called = name(instruction)
     for row in table():
-        if row["chip"] == chip.name and re.fullmatch(row["kernel"], called):
+        if row["chip"] == topology.chip.name and re.fullmatch(row["kernel"], called):
             programs = _programs(row, instruction)
             if programs:
-                cycles = programs * row["cycles"] / _CORES.get(chip.name, 1)
-                return Price(cycles / chip.clock_hz, "counted cycles")
+                # The cores of a chip share out the programs, of which each runs on one.
+                cycles = programs * row["cycles"] / topology.chip.cores
+                return Price(cycles / topology.clock_hz, "counted cycles")
     traffic = instruction.num_bytes + computation.operand_bytes(instruction)
     if flops := _stated_flops(instruction):
-        seconds = max(flops / (chip.peak_flops * EFFICIENCY), traffic / chip.hbm_bytes_per_s)
+        seconds = max(
+            flops / (topology.peak_flops * EFFICIENCY), traffic / topology.hbm_bytes_per_s
+        )
         return Price(seconds, "stated cost")
     if flops := _attention_flops(called, instruction):
-        return Price(flops / (chip.peak_flops * EFFICIENCY), "assumed efficiency")
-    return Price(traffic / chip.hbm_bytes_per_s, "memory traffic")
+        return Price(flops / (topology.peak_flops * EFFICIENCY), "assumed efficiency")
+    return Price(traffic / topology.hbm_bytes_per_s, "memory traffic")
 
 
 @functools.cache
@@ -105,6 +106,8 @@ def _attention_flops(called: str, instruction: hlo.Instruction) -> float:
             rows = math.prod(heads)
         elif len(array.dims) == 3:
             rows, context, width = array.dims
+            if head := re.search(rf"_{context}x(\d+)$", called):
+                rows, width = rows * width // int(head[1]), int(head[1])
         else:
             continue
         # The mask leaves half of T × T, and of the blocks on the diagonal the other half is worked

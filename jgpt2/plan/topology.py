@@ -17,10 +17,8 @@ _FLAT = {1: (1, 1), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 12
 _FLAT |= {256: (16, 16)}
 _CUBIC = {4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4), 64: (4, 4, 4), 128: (4, 4, 8)}
 _CUBIC |= {256: (4, 8, 8), 512: (8, 8, 8), 1024: (8, 8, 16), 2048: (8, 16, 16)}
-_SHAPES = {2: _FLAT, 3: _CUBIC}
-"""Axes of the torus -> number of chips -> the shape that Google gives a slice of so many chips."""
+"""Number of chips -> the shape that Google gives a slice of so many, on a torus of 2 or 3 axes."""
 _COUNTS_CORES = ("v4", "v5p")
-_CORES_PER_CHIP = 2
 _ALIASES = {"v5litepod": "v5e", "v7x": "tpu7x"}
 _NAME = re.compile(r"(?:(\d+)x)?([a-z]\w*)(?:-(\d+)|:(\d+(?:x\d+)*))")
 _MEGACORE = {
@@ -56,7 +54,34 @@ class Topology:
     @property
     def num_devices(self) -> int:
         """Devices that JAX lists for them."""
-        return self.num_chips * self.chip.devices_per_chip
+        return self.num_chips * self.chip.devices
+
+    @property
+    def peak_flops(self) -> float:
+        """Of one device: dense bf16 FLOP/s."""
+        return self.chip.peak_flops / self.chip.devices
+
+    @property
+    def hbm_bytes(self) -> int:
+        """Memory of one device."""
+        return int(self.chip.hbm_bytes / self.chip.devices)
+
+    @property
+    def hbm_bytes_per_s(self) -> float:
+        """Bandwidth of the memory of one device."""
+        return self.chip.hbm_bytes_per_s / self.chip.devices
+
+    @property
+    def link_bytes_per_s(self) -> float:
+        """What one device sends over one link, one way, when all of its chip send."""
+        assert self.chip.ici_bytes_per_s is not None  # `parse` gives TPUs alone
+        return self.chip.ici_bytes_per_s / self.chip.devices
+
+    @property
+    def clock_hz(self) -> float:
+        """What cycles of the compiler are divided by."""
+        assert self.chip.clock_hz is not None
+        return self.chip.clock_hz
 
     @property
     def name(self) -> str:
@@ -91,8 +116,8 @@ def parse(name: str) -> Topology:
 
 
 def _shape_of_type(name: str, chip: chips.Chip, count: int) -> tuple[int, ...]:
-    per_chip = _CORES_PER_CHIP if chip.name in _COUNTS_CORES else 1
-    shapes = {number * per_chip: shape for number, shape in _SHAPES[chip.torus_axes].items()}
+    per_chip = chip.cores if chip.name in _COUNTS_CORES else 1
+    shapes = {number * per_chip: shape for number, shape in _shapes(chip).items()}
     if count not in shapes:
         types = ", ".join(f"{chip.name}-{number}" for number in shapes)
         unit = "TensorCores, two a chip" if per_chip > 1 else "chips"
@@ -103,12 +128,17 @@ def _shape_of_type(name: str, chip: chips.Chip, count: int) -> tuple[int, ...]:
     return shapes[count]
 
 
+def _shapes(chip: chips.Chip) -> dict[int, tuple[int, ...]]:
+    return _FLAT if chip.torus_axes == 2 else _CUBIC
+
+
 def _shape(name: str, chip: chips.Chip, given: str) -> tuple[int, ...]:
     shape = tuple(map(int, given.split("x")))
-    if len(shape) != chip.torus_axes or min(shape) < 1:
+    axes = chip.torus_axes or 0
+    if len(shape) != axes or min(shape) < 1:
         raise InputError(
-            f"{name} does not have the {chip.torus_axes} axes of a {chip.name} slice; give a shape "
-            f"such as {chip.name}:{'x'.join(['4'] * chip.torus_axes)}."
+            f"{name} does not have the {axes} axes of a {chip.name} slice; give a shape "
+            f"such as {chip.name}:{'x'.join(['4'] * axes)}."
         )
     return shape
 
