@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import math
 import os
 import re
 import time
@@ -64,11 +65,10 @@ def compiled(
     cache: Path | None,
 ) -> Compiled:
     """The compiled step; from `cache` if it is there, else compiled and kept there."""
-    devices = topologies.devices(topology)  # refused here if there is no compiler
     path = None if cache is None else cache / f"{_key(experiment, vocab_size, topology)}.json.gz"
     if path is not None and path.is_file():
         return Compiled(**json.loads(gzip.decompress(path.read_bytes())))
-    made = _compile(experiment, vocab_size, num_steps, topology, devices)
+    made = _compile(experiment, vocab_size, num_steps, topology)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -95,8 +95,8 @@ def _compile(
     vocab_size: int,
     num_steps: int,
     topology: Topology,
-    devices: list[Any],
 ) -> Compiled:
+    devices = topologies.devices(topology)
     import jax
 
     from jgpt2.model import sharding
@@ -148,8 +148,6 @@ def _memory(analysis: Any) -> dict[str, int]:
 
 
 def _bytes_per_device(tree: Any) -> int:
-    import math
-
     import jax
 
     return sum(

@@ -191,7 +191,7 @@ def _budget(
 
 
 def num_steps(experiment: config.Experiment, vocabulary: Vocabulary) -> int:
-    """Optimizer steps of the budget; InputError where bytes are to be turned into tokens blindly."""
+    """Optimizer steps of the budget; InputError where its bytes cannot be turned into tokens."""
     per_token = vocabulary.bytes_per_token
     if experiment.budget.num_bytes is not None and per_token is None:
         raise InputError(

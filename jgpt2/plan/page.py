@@ -213,8 +213,8 @@ _CAVEAT_JA = (
     "変種どうしの比較で±10%です。データの待ち、評価、保存、再起動の時間は含みません。"
 )
 _CAVEAT_EN = (
-    "The real train step, compiled for the real topology; its time is the compiler's own cycles with "
-    "loops multiplied out and communication priced by a model of the links. Nothing was run. The "
-    "error is ±25% absolute and ±10% between variants of one program. Waiting for data, evaluation, "
-    "checkpoints and restarts are not in it."
+    "The real train step, compiled for the real topology; its time is the compiler's own cycles "
+    "with loops multiplied out and communication priced by a model of the links. Nothing was run. "
+    "The error is ±25% absolute and ±10% between variants of one program. Waiting for data, "
+    "evaluation, checkpoints and restarts are not in it."
 )

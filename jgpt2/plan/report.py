@@ -15,7 +15,18 @@ def text(answers: Sequence[dict[str, Any]]) -> str:
 
 def _compared(answers: Sequence[dict[str, Any]]) -> str:
     columns = ("topology", "chips", "memory", "step", "MFU", "time", "cost", "", "bottleneck")
-    return table.text(columns, [comparison(made) for made in answers])
+    return _table(columns, [comparison(made) for made in answers])
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> str:
+    """A table whose first column stands left, and all others right."""
+    shown = [list(columns), *([table.cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    head, *body = (
+        [row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in shown
+    )
+    return table.text(head, body)
 
 
 def comparison(made: dict[str, Any]) -> list[str]:
@@ -84,7 +95,7 @@ def _classes(made: dict[str, Any]) -> str:
          f"{seconds / made['step_time_s']:.1%}"]
         for name, seconds in sorted(made["classes_s"].items(), key=lambda item: -item[1])
     ]  # fmt: skip
-    return table.text(["a step", "ms", "share"], rows)
+    return _table(["a step", "ms", "share"], rows)
 
 
 def _memory(made: dict[str, Any]) -> str:
@@ -97,7 +108,7 @@ def _memory(made: dict[str, Any]) -> str:
     rows.append(
         [wording.english(wording.PART_NAMES["code"]), f"{made['hbm_code_bytes'] / 1e9:.3f}"]
     )
-    return table.text(["memory of a device", "GB"], rows)
+    return _table(["memory of a device", "GB"], rows)
 
 
 def _collectives(made: dict[str, Any]) -> list[str]:
@@ -108,7 +119,7 @@ def _collectives(made: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     if not rows:
         return []
-    return ["", table.text(["communication", "count", "MB", "ms on the wire", "ms waited"], rows)]
+    return ["", _table(["communication", "count", "MB", "ms on the wire", "ms waited"], rows)]
 
 
 def _kernels(made: dict[str, Any]) -> list[str]:
@@ -116,7 +127,7 @@ def _kernels(made: dict[str, Any]) -> list[str]:
         [row["name"], row["calls"], f"{row['seconds'] * 1e3:.2f}", row["basis"]]
         for row in made["kernels"]
     ]
-    lines = ["", table.text(["kernel", "calls", "ms", "priced by"], rows)] if rows else []
+    lines = ["", _table(["kernel", "calls", "ms", "priced by"], rows)] if rows else []
     return lines + [f"remark: {remark}" for remark in made["remarks"]]
 
 
@@ -133,7 +144,7 @@ def _search(made: dict[str, Any]) -> list[str]:
     flags = found["recommended"]
     return [
         "",
-        table.text(["tried", "rows a device", "GB", "ms", "fits"], rows),
+        _table(["tried", "rows a device", "GB", "ms", "fits"], rows),
         f"recommended: {flags or 'none'}",
         f"because: {found['reason']}",
     ]

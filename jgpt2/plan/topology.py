@@ -177,8 +177,7 @@ def _why_not(topology: Topology, said: str) -> str:
             f"to compile for {topology.name} the TPU compiler is needed, and libtpu is not "
             "installed; install the extra `tpu`: uv sync --extra tpu (it needs no TPU)."
         )
-    shapes = ", ".join("x".join(map(str, shape)) for shape in _SHAPES[topology.chip.torus_axes]
-                       .values())  # fmt: skip
+    shapes = ", ".join("x".join(map(str, shape)) for shape in _shapes(topology.chip).values())
     return (
         f"libtpu {version()} does not know {topology.name} ({' '.join(said.split())[:200]}); "
         f"choose one of the shapes {shapes}."

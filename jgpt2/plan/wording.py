@@ -54,13 +54,15 @@ def gigabytes(num_bytes: float | None) -> str:
 
 
 def hours(value: float | None) -> str:
-    """Hours, or days where there are many.
+    """Hours; or seconds, minutes or days.
 
-    >>> hours(0.42), hours(7.25), hours(100)
-    ('25 min', '7.2 h', '4.2 days')
+    >>> hours(0.001), hours(0.42), hours(7.25), hours(100)
+    ('4 s', '25 min', '7.2 h', '4.2 days')
     """
     if value is None:
         return "–"
+    if value < 1 / 60:
+        return f"{value * 3600:.0f} s"
     if value < 1:
         return f"{value * 60:.0f} min"
     return f"{value:.1f} h" if value < 48 else f"{value / 24:.1f} days"

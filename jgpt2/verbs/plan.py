@@ -10,7 +10,7 @@ import tyro
 
 from jgpt2.config import Experiment
 from jgpt2.errors import InputError
-from jgpt2.verbs import answer, flags
+from jgpt2.verbs import answer, configured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,13 @@ def plan(arguments: Sequence[str]) -> int:
     compiled for the topology by the TPU compiler (extra `tpu`), which takes minutes the first time
     and nothing the second. `jgpt2 plan CONFIG --help` lists the flags.
     """
-    from jgpt2.verbs import train
-
-    return train.of_config(arguments, plan, _verb)
+    return configured.call(
+        "plan",
+        arguments,
+        described=plan,
+        verb=_verb,
+        example="jgpt2 plan configs/small.py --topology v5e-16",
+    )
 
 
 def _verb(authored: Experiment) -> Callable[..., int]:
@@ -159,11 +163,13 @@ class _Forecaster:
         from jgpt2 import progress
         from jgpt2.plan import calibration, compiled
         from jgpt2.plan import forecast as forecasts
+        from jgpt2.plan import topology as topologies
 
         steps = forecasts.num_steps(experiment, self.vocabulary)
         cache = self.asked.cache or compiled.cache_folder()
         size, topology = self.vocabulary.vocab_size, self.topology
         if not compiled.is_kept(experiment, size, topology, cache):
+            topologies.devices(topology)  # refused here if there is no compiler
             of = f" ({note})" if note else ""
             progress.say(f"compiling {experiment.name} for {topology.name}{of}: minutes, once")
         step = compiled.compiled(
@@ -191,8 +197,8 @@ class _Forecaster:
         assert self.asked.calibration is not None
         if not step.fits:
             raise InputError(
-                f"{experiment.name} does not fit on {self.topology.name} by its compiler, so no run "
-                "there can calibrate it; give the topology that the run had."
+                f"{experiment.name} does not fit on {self.topology.name}, says the compiler, so no "
+                "run there can calibrate it; give the topology that the run had."
             )
         made = calibration.from_run(
             self.asked.calibrate,
