@@ -84,7 +84,7 @@ def _programs(row: dict[str, Any], instruction: hlo.Instruction) -> float:
             if array.dims[-1] in (width, _LANES):
                 counts.append(math.prod(array.dims[:-2]))
         elif row["layout"] == "BTD" and len(array.dims) == 3 and array.dims[-2] == context:
-            counts.append(array.dims[0] * array.dims[-1] / width)
+            counts.append(array.dims[0] * math.ceil(array.dims[-1] / width))
     return max(counts)
 
 

@@ -9,6 +9,8 @@ from jgpt2 import html, manifest
 from jgpt2.plan import report, wording
 
 FILES = ("plan.json", "plan.html")
+_LEAST = 0.001
+"""Share from which a part has a bar."""
 
 
 def write(folder: Path, answers: Sequence[dict[str, Any]]) -> None:
@@ -117,6 +119,7 @@ def _classes(made: dict[str, Any]) -> html.Markup:
         html.Bar(wording.CLASS_NAMES[name], f"{seconds * 1e3:.1f} ms, {seconds / step:.0%}",
                  [(0, seconds / step)])
         for name, seconds in sorted(made["classes_s"].items(), key=lambda item: -item[1])
+        if seconds / step >= _LEAST
     )  # fmt: skip
 
 
@@ -127,7 +130,7 @@ def _memory(made: dict[str, Any]) -> html.Markup:
         html.Bar(wording.PART_NAMES[name], f"{num_bytes / 1e9:.2f} GB, {num_bytes / limit:.0%}",
                  [(1, min(1.0, num_bytes / limit))])
         for name, num_bytes in parts.items()
-        if num_bytes
+        if num_bytes / limit >= _LEAST
     )  # fmt: skip
 
 
@@ -154,16 +157,17 @@ def _purse(made: dict[str, Any]) -> list[html.Markup]:
     tiles = html.tiles(
         [
             ("資金 Purse", wording.jpy(bought["budget_jpy"]), wording.usd(bought["budget_usd"])),
-            ("学習できる量 Buys", f"{wording.short(bought['tokens'])} tokens",
+            ("トークン Tokens", wording.short(bought["tokens"]),
              f"{wording.short(bought['bytes'])}B, {wording.hours(bought['hours'])}"),
-            ("最大のモデル Largest model", bought["largest_model"] or "–", "20 tokens a parameter"),
-            ("最大の語彙 Largest vocabulary", bought["largest_vocabulary"] or "–",
+            ("最大モデル Largest model", bought["largest_model"] or "–", "20 tokens a parameter"),
+            ("最大語彙 Largest vocabulary", bought["largest_vocabulary"] or "–",
              "for this budget's text"),
         ]
     )  # fmt: skip
     columns = ["候補 candidate", "資金の倍率 purse ÷ cost"]
     rows = [
-        [row["name"], f"{row['share']:.2f}"] for row in [*bought["models"], *bought["vocabularies"]]
+        [row["name"], wording.short(row["share"])]
+        for row in [*bought["models"], *bought["vocabularies"]]
     ]
     scaled = html.table(columns, rows, caption=bought["rule"], numeric=columns[1:])
     return [html.section("この資金で買えるもの What the purse buys", tiles, scaled)]

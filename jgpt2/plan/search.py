@@ -106,10 +106,10 @@ def search(
 ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
     """Candidates with their forecasts as they come, at most so many, without those that cannot win.
 
-    What does not fit does not fit with more rows or less recomputed either; where all rows fit,
+    What does not fit tells how many rows would, and that less recomputed does not; where all fit,
     neither fewer rows nor more recomputed can be faster by more than the estimate can tell.
     """
-    too_large: list[Candidate] = []
+    too_large: list[tuple[Candidate, float]] = []
     done: set[int] = set()
     fitted: set[tuple[int, str]] = set()
     for candidate in tried:
@@ -117,24 +117,36 @@ def search(
             return
         if (candidate.fsdp, candidate.remat) in fitted or candidate.fsdp in done:
             continue
-        if any(_is_larger(candidate, other) for other in too_large):
+        if any(_is_larger(candidate, *other) for other in too_large):
             continue
         most -= 1
         found = forecast(candidate)
         yield candidate, found
         if not found["fits"]:
-            too_large.append(candidate)
+            too_large.append((candidate, _rows_that_fit(candidate, found)))
             continue
         fitted.add((candidate.fsdp, candidate.remat))
         if candidate.experiment.batch.accumulation == 1:
             done.add(candidate.fsdp)
 
 
-def _is_larger(candidate: Candidate, other: Candidate) -> bool:
-    """Whether a candidate takes at least the memory of another."""
+def _rows_that_fit(candidate: Candidate, forecast: dict[str, Any]) -> float:
+    """Rows at most that can fit, from what the compiler says that a candidate needs.
+
+    All that is not parameters and moments is taken to shrink with the rows, which is more than it
+    does: gradients do not. So nothing is left out that might fit.
+    """
+    parts = forecast["hbm_parts"]
+    state = parts["parameters"] + parts["optimizer_state"]
+    needed = max(forecast["hbm_bytes"] - state, 1)
+    return candidate.rows * (forecast["hbm_limit_bytes"] - state) / needed
+
+
+def _is_larger(candidate: Candidate, other: Candidate, rows: float) -> bool:
+    """Whether a candidate takes too much memory, where another fits with so many rows at most."""
     return (
         candidate.fsdp <= other.fsdp
-        and candidate.rows >= other.rows
+        and (candidate.rows > rows or candidate.rows >= other.rows)
         and _REMATS.index(candidate.remat) <= _REMATS.index(other.remat)
     )
 
