@@ -117,7 +117,7 @@ def _compile(
     except jax.errors.JaxRuntimeError as error:
         needed, available = _out_of_memory(error)
     else:
-        text = step.as_text()
+        text = step.as_text() or ""
         memory |= _memory(step.memory_analysis())
     return Compiled(
         hlo=text,

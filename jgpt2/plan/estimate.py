@@ -26,6 +26,7 @@ _UNPRICED = {
     "fusion", "copy", "convolution", "sort", "scatter", "gather", "dynamic-update-slice",
     "rng-bit-generator", "reduce",
 }  # fmt: skip
+_MOST_COSTLY = 12
 _COPIES = ("copy", "transpose")
 _IN_VMEM = "S(1)"
 
@@ -63,7 +64,9 @@ def estimate(module: hlo.Module, network: interconnect.Network) -> Estimate:
         ],
         costliest=[
             {"class": name, "what": what, "seconds": seconds}
-            for (name, what), seconds in walk.costliest.most_common(12)
+            for (name, what), seconds in sorted(
+                walk.costliest.items(), key=lambda item: item[1], reverse=True
+            )[:_MOST_COSTLY]
         ],
         remarks=sorted(walk.remarks),
     )
@@ -107,11 +110,11 @@ class _Walk:
     def __init__(self, module: hlo.Module, network: interconnect.Network) -> None:
         self.module, self.network = module, network
         self.topology = network.topology
-        self.classes_s: collections.Counter[str] = collections.Counter()
+        self.classes_s: dict[str, float] = collections.defaultdict(float)
         self.collectives: dict[str, _Count] = collections.defaultdict(_Count)
         self.kernel_calls: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.kernel_s: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.costliest: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.kernel_s: dict[tuple[str, str], float] = collections.defaultdict(float)
+        self.costliest: dict[tuple[str, str], float] = collections.defaultdict(float)
         self.remarks: set[str] = set()
         self._products: dict[str, bool] = {}
 
