@@ -11,7 +11,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import config, configio, manifest, runs
+from jgpt2 import config, configio, manifest
 from jgpt2.errors import InputError
 from jgpt2.plan.estimate import CLASSES, Estimate
 
@@ -72,6 +72,8 @@ def from_run(
 
     Raises InputError when the run is of another shape, or too short to have a median.
     """
+    from jgpt2 import runs
+
     ran = runs.read_config(run)
     differing = [path for path in configio.diff(ran, experiment) if path.split(".")[0] in _SAME]
     if differing:

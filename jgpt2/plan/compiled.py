@@ -17,6 +17,7 @@ from typing import Any
 
 import jgpt2
 from jgpt2 import config
+from jgpt2.plan import apart
 from jgpt2.plan import topology as topologies
 from jgpt2.plan.topology import Topology
 
@@ -68,7 +69,11 @@ def compiled(
     path = None if cache is None else cache / f"{_key(experiment, vocab_size, topology)}.json.gz"
     if path is not None and path.is_file():
         return Compiled(**json.loads(gzip.decompress(path.read_bytes())))
-    made = _compile(experiment, vocab_size, num_steps, topology)
+    topologies.require_compiler(topology)
+    given = apart.compile_step(
+        experiment, vocab_size=vocab_size, num_steps=num_steps, topology=topology
+    )
+    made = Compiled(**given)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -90,12 +95,10 @@ def cache_folder() -> Path:
     return root / "jgpt2" / "plan"
 
 
-def _compile(
-    experiment: config.Experiment,
-    vocab_size: int,
-    num_steps: int,
-    topology: Topology,
+def compile_here(
+    experiment: config.Experiment, *, vocab_size: int, num_steps: int, topology: Topology
 ) -> Compiled:
+    """The compiled step, made in this process."""
     devices = topologies.devices(topology)
     import jax
 

@@ -148,6 +148,7 @@ def devices(topology: Topology) -> list[Any]:
 
     Raises InputError when the TPU compiler is not installed, or does not know the shape.
     """
+    require_compiler(topology)
     for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     import jax
@@ -171,12 +172,16 @@ def devices(topology: Topology) -> list[Any]:
     return found
 
 
-def _why_not(topology: Topology, said: str) -> str:
+def require_compiler(topology: Topology) -> None:
+    """InputError, naming the extra, when the TPU compiler is not installed."""
     if version() is None:
-        return (
+        raise InputError(
             f"to compile for {topology.name} the TPU compiler is needed, and libtpu is not "
             "installed; install the extra `tpu`: uv sync --extra tpu (it needs no TPU)."
         )
+
+
+def _why_not(topology: Topology, said: str) -> str:
     shapes = ", ".join("x".join(map(str, shape)) for shape in _shapes(topology.chip).values())
     return (
         f"libtpu {version()} does not know {topology.name} ({' '.join(said.split())[:200]}); "

@@ -1,7 +1,6 @@
 """`jgpt2 plan`: memory, time and money of a run on TPUs that are not there."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +86,6 @@ def _run(asked: Asked, experiment: Experiment) -> int:
     from jgpt2.plan import vocabulary as vocabularies
 
     _check(asked)
-    os.environ["JAX_PLATFORMS"] = "cpu"  # a plan asks the compiler, and touches no device
     parsed = [topologies.parse(name) for name in asked.topology]
     vocabulary = vocabularies.find(
         experiment.tokenizer,
@@ -169,7 +167,7 @@ class _Forecaster:
         cache = self.asked.cache or compiled.cache_folder()
         size, topology = self.vocabulary.vocab_size, self.topology
         if not compiled.is_kept(experiment, size, topology, cache):
-            topologies.devices(topology)  # refused here if there is no compiler
+            topologies.require_compiler(topology)
             of = f" ({note})" if note else ""
             progress.say(f"compiling {experiment.name} for {topology.name}{of}: minutes, once")
         step = compiled.compiled(

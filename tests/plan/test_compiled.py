@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from jgpt2 import config
-from jgpt2.plan import compiled, topology
+from jgpt2.errors import InputError
+from jgpt2.plan import apart, compiled, topology
 from tests.plan.conftest import EXPERIMENT, stepped
 
 V5E = topology.parse("v5e-4")
@@ -59,11 +60,12 @@ def asked(cache):
 def test_what_was_compiled_is_kept(tmp_path, monkeypatch):
     calls = []
 
-    def compile_once(*given):
+    def compile_once(*_, **given):
         calls.append(given)
-        return stepped("HloModule 日本", compile_s=1.5)
+        return dataclasses.asdict(stepped("HloModule 日本", compile_s=1.5))
 
-    monkeypatch.setattr(compiled, "_compile", compile_once)
+    monkeypatch.setattr(apart, "compile_step", compile_once)
+    monkeypatch.setattr(topology, "version", lambda: "1")
     assert not compiled.is_kept(EXPERIMENT, 1000, V5E, tmp_path / "c")
     first = asked(tmp_path / "c")
     assert compiled.is_kept(EXPERIMENT, 1000, V5E, tmp_path / "c")
@@ -74,3 +76,19 @@ def test_what_was_compiled_is_kept(tmp_path, monkeypatch):
 def test_the_cache_lies_under_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert compiled.cache_folder() == tmp_path / "jgpt2" / "plan"
+
+
+def compiled_apart(experiment=EXPERIMENT):
+    return apart.compile_step(experiment, vocab_size=1000, num_steps=10, topology=V5E)
+
+
+@pytest.mark.skipif(topology.version() is not None, reason="libtpu is installed")
+def test_a_refusal_of_the_compilers_process_is_the_users():
+    with pytest.raises(InputError, match=r"^to compile for v5e:2x2 .* \(it needs no TPU\)\.$"):
+        compiled_apart()
+
+
+def test_the_end_of_the_compilers_process_is_told(monkeypatch):
+    monkeypatch.setattr(apart.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="the compiler ended with exit code 1"):
+        compiled_apart()
