@@ -59,7 +59,11 @@ def _plain(q_BTD, k_BTD, v_BTD, heads, dropout, rng):
 
 
 def _pallas(q_BTD, k_BTD, v_BTD, heads):
-    return pallas_attention.attend(q_BTD, k_BTD, v_BTD, heads, tuning.platform() != "tpu")
+    width = q_BTD.shape[-1]
+    spare = -width % pallas_attention.LANES  # heads that do not fill a group get one of zeros
+    wide = [jnp.pad(x, ((0, 0), (0, 0), (0, spare))) if spare else x for x in (q_BTD, k_BTD, v_BTD)]
+    heads += spare * heads // width
+    return pallas_attention.attend(*wide, heads, tuning.platform() != "tpu")[..., :width]
 
 
 def _splash(q_BTD, k_BTD, v_BTD, heads):

@@ -131,7 +131,7 @@ class GPT2(nnx.Module):
         return logits_MV.reshape(*x_BTD.shape[:2], -1)
 
     def _embed(self, ids_BT: Array, positions_BT: Array, rng: Array | None) -> Array:
-        x_BTD = _look_up(self.tokens[...], ids_BT) + self.positions[...][positions_BT]
+        x_BTD = look_up(self.tokens[...], ids_BT) + self.positions[...][positions_BT]
         x_BTD = sharding.constrain(x_BTD, ("batch", None, None))
         return attention.drop(x_BTD.astype(self.model.compute_dtype), self.model.dropout, rng)
 
@@ -207,22 +207,22 @@ def _rematerialised(
 
 
 @jax.custom_vjp
-def _look_up(table_VD: Array, ids_BT: Array) -> Array:
+def look_up(table_VD: Array, ids_BT: Array) -> Array:
     return table_VD[ids_BT]
 
 
-def _look_up_forward(table_VD: Array, ids_BT: Array) -> tuple[Array, Any]:
+def look_up_forward(table_VD: Array, ids_BT: Array) -> tuple[Array, Any]:
     return table_VD[ids_BT], (jnp.zeros((0, *table_VD.shape), table_VD.dtype), ids_BT)
 
 
-def _look_up_backward(residuals: Any, x_BTD: Array) -> tuple[Array, None]:
+def look_up_backward(residuals: Any, x_BTD: Array) -> tuple[Array, None]:
     # Summed in float32 also where the table is bfloat16: a frequent token has hundreds of terms.
     like_0VD, ids_BT = residuals
     sums_VD = jnp.zeros(like_0VD.shape[1:], jnp.float32)
     return sums_VD.at[ids_BT].add(x_BTD.astype(jnp.float32)).astype(like_0VD.dtype), None
 
 
-_look_up.defvjp(_look_up_forward, _look_up_backward)
+look_up.defvjp(look_up_forward, look_up_backward)
 
 
 def _layer_rng(rng: Array | None, layer: Array | int) -> Array | None:

@@ -17,10 +17,9 @@ Platform = Literal["cpu", "gpu", "tpu"]
 def platform() -> Platform:
     """The kind of the devices of the mesh in use; cpu without a mesh."""
     device = jax.sharding.get_abstract_mesh().abstract_device
-    kind = "cpu" if device is None else device.device_kind.lower()
-    if kind.startswith("tpu"):
-        return "tpu"
-    return "gpu" if kind.startswith(("nvidia", "tesla", "amd")) else "cpu"
+    if device is None or device.platform == "cpu":
+        return "cpu"
+    return "tpu" if device.platform == "tpu" else "gpu"
 
 
 def attention(model: config.Model, positions: int) -> str:
