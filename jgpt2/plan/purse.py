@@ -50,9 +50,9 @@ def buys(
         "tokens_per_parameter": tokens / forecast["parameters"],
         "flops": flops,
         "rule": RULE,
-        "largest_model": _last_paid(models),
+        "largest_model": _largest_paid(models, "parameters"),
         "models": models,
-        "largest_vocabulary": _last_paid(texts),
+        "largest_vocabulary": _largest_paid(texts, "vocab_size"),
         "vocabularies": texts,
     }
 
@@ -82,6 +82,7 @@ def _text(
     }
 
 
-def _last_paid(rows: list[dict[str, Any]]) -> str | None:
-    """Name of the last, the largest, that the purse pays in full."""
-    return next((row["name"] for row in reversed(rows) if row["share"] >= 1), None)
+def _largest_paid(rows: list[dict[str, Any]], size: str) -> str | None:
+    """Name of the largest that the purse pays in full; of equals, the first."""
+    paid = [row for row in rows if row["share"] >= 1]
+    return max(paid, key=lambda row: row[size])["name"] if paid else None
