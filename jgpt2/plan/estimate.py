@@ -22,6 +22,8 @@ _COLLECTIVES = re.compile(f"({'|'.join(interconnect.KINDS)})(-start|-done)?")
 _TRANSFERS = re.compile(
     r"(copy|slice|dynamic-slice|dynamic-update-slice|async)-(start|done|update)"
 )
+_OFFLOADS = re.compile(r"(?:custom-)?call-(start|update|done)")
+_OFFLOADED = " (SparseCore)"
 _UNPRICED = {
     "fusion", "copy", "convolution", "sort", "scatter", "gather", "dynamic-update-slice",
     "rng-bit-generator", "reduce",
@@ -134,8 +136,8 @@ class _Walk:
             clock.now_s += self._branches(line, times)
         elif match := _COLLECTIVES.fullmatch(line.opcode):
             self._collective(line, computation, match[1], match[2], clock, times)
-        elif line.opcode.startswith("custom-call-"):
-            self._offloaded(line, computation, clock, times)
+        elif match := _OFFLOADS.fullmatch(line.opcode):
+            self._offloaded(line, computation, match[1], clock, times)
         elif line.opcode in ("send", "send-done", "recv", "recv-done"):
             self._between_slices(line, computation, clock, times)
         elif match := _TRANSFERS.fullmatch(line.opcode):
@@ -216,18 +218,37 @@ class _Walk:
         self._add("collective", seconds, times, kind)
 
     def _offloaded(
-        self, line: hlo.Instruction, computation: hlo.Computation, clock: _Clock, times: int
+        self,
+        line: hlo.Instruction,
+        computation: hlo.Computation,
+        part: str,
+        clock: _Clock,
+        times: int,
     ) -> None:
-        """A collective that the SparseCore runs: start, update, done, beside the TensorCore."""
-        if line.opcode == "custom-call-done":
+        """What the SparseCore does beside the TensorCore: collectives, and gathers of embeddings.
+
+        It is started with what it works on, or is given that by a later update.
+        """
+        if part == "done":
             self._wait(line.operands[0], clock, times)
-        elif line.opcode == "custom-call-update":
-            start = computation.by_name.get(line.operands[0])
-            called = start and start.called("called_computations")
-            found = self._first_collective(called)
-            if found:
-                seconds = self._wire(found[1], found[0], found[2], times, " (SparseCore)")
-                clock.start(line.name, f"{found[2]} (SparseCore)", seconds, "links")
+            return
+        if part == "update":
+            start = computation.by_name[line.operands[0]]
+            if start.name in clock.pending:
+                clock.pending[line.name] = clock.pending.pop(start.name)
+                return
+        else:
+            start = line
+            if not line.operands:
+                return
+        called = start.called("to_apply") or start.called("called_computations")
+        if found := self._first_collective(called):
+            seconds = self._wire(found[1], found[0], found[2], times, _OFFLOADED)
+            clock.start(line.name, f"{found[2]}{_OFFLOADED}", seconds, "links")
+        elif called in self.module.computations:
+            root = self.module.computations[called].root
+            seconds = 2 * root.num_bytes / self.topology.hbm_bytes_per_s
+            clock.start(line.name, "transfer", seconds, "SparseCore")
 
     def _between_slices(
         self, line: hlo.Instruction, computation: hlo.Computation, clock: _Clock, times: int

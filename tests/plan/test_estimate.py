@@ -210,22 +210,54 @@ def test_a_collective_within_computation_costs_what_is_longer(estimated):
     assert made(1_000_000).seconds == pytest.approx(1_000_000 / CLOCK)
 
 
-def test_a_collective_on_the_sparse_core_runs_beside_the_tensor_core(estimated):
-    made = estimated(
-        program(
-            "%s = f32[8,128] custom-call-start(%p), called_computations={%sc}",
-            "%u = f32[8,128] custom-call-update(%s)",
-            vector("meanwhile", 30),
-            "%d = f32[8,128] custom-call-done(%u)",
-            before=f"""%sc (a: f32[8,128]) -> f32[8,128] {{
+ON_SPARSE_CORE = f"""%sc (a: f32[8,128]) -> f32[8,128] {{
   %a = f32[8,128]{LAYOUT} parameter(0)
   ROOT %r = f32[8,128]{LAYOUT} all-reduce(%a), channel_id=3, {ALL}
-}}
-""",
+}}, execution_thread="sparsecore"
+
+%gather (a.1: f32[8,128]) -> f32[8,128] {{
+  %a.1 = f32[8,128]{LAYOUT} parameter(0)
+  ROOT %g = f32[8,128]{LAYOUT} fusion(%a.1), kind=kCustom, calls=%none
+}}, execution_thread="sparsecore"
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "names"),
+    [
+        ("call-start(), to_apply=%sc", "call"),
+        ("custom-call-start(%p), called_computations={%sc}", "custom-call"),
+    ],
+)
+def test_a_collective_on_the_sparse_core_runs_beside_the_tensor_core(estimated, start, names):
+    def made(number):
+        return estimated(
+            program(
+                f"%s = ((), (), (s32[1])) {start}",
+                f"%u = ((f32[8,128]), f32[8,128]) {names}-update(%s, %p)",
+                vector("meanwhile", number),
+                f"%d = f32[8,128] {names}-done(%u)",
+                before=ON_SPARSE_CORE,
+            )
+        )
+
+    wire_s = 2 * BYTES * 15 / 16 / (2 * LINK)
+    (row,) = made(30).collectives
+    assert (row["kind"], row["count"], row["num_bytes"]) == ("all-reduce (SparseCore)", 1, BYTES)
+    assert row["waited_s"] == pytest.approx(wire_s - 30 / CLOCK)
+    assert made(30).seconds == pytest.approx(wire_s)
+    assert made(10_000).seconds == pytest.approx(10_000 / CLOCK)
+
+
+def test_a_gather_on_the_sparse_core_costs_its_traffic(estimated):
+    made = estimated(
+        program(
+            "%s = ((f32[8,128]), f32[8,128], u32[]) call-start(%p), to_apply=%gather",
+            "%d = f32[8,128] call-done(%s)",
+            before=ON_SPARSE_CORE,
         )
     )
-    assert made.collectives[0]["kind"] == "all-reduce (SparseCore)"
-    assert made.seconds == pytest.approx(2 * BYTES * 15 / 16 / (2 * LINK))
+    assert made.seconds == made.classes_s["copy"] == pytest.approx(2 * BYTES / HBM)
 
 
 def test_slices_are_joined_by_the_network_between_them(estimated):
