@@ -2,8 +2,8 @@
 
     jgpt2 train configs/medium-128.py --run runs/medium-128-sp-16k --dataset ja --tokenizer sp-16k
 
-Attention costs half of `medium.py`'s; no checkpoint of OpenAI's fits. Needs accelerators. It has not
-been trained to its end here: cost and result are not known yet.
+Attention costs half of `medium.py`'s; no checkpoint of OpenAI's fits. Needs accelerators. It has
+not been trained to its end here: cost and result are not known yet.
 """
 
 from jgpt2.config import (

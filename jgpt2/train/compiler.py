@@ -6,7 +6,9 @@ chip is refused, or wrong, on another.
 
 from jgpt2.chips import Chip
 
-_SPARSE_CORE = {
+Options = dict[str, str | bool]
+
+_SPARSE_CORE: Options = {
     # Collectives run on the SparseCore beside the TensorCore, which goes on computing.
     "xla_tpu_enable_sparse_core_collective_offload_all_gather": "true",
     "xla_tpu_enable_sparse_core_collective_offload_reduce_scatter": "true",
@@ -17,10 +19,20 @@ _SPARSE_CORE = {
     "xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000",
 }
 
-OPTIONS: dict[str, dict[str, str]] = {"v5p": _SPARSE_CORE, "v6e": _SPARSE_CORE}
+_OVERLAP: Options = {"xla_gpu_enable_latency_hiding_scheduler": True}
+
+OPTIONS: dict[str, Options] = {
+    "v5p": _SPARSE_CORE,
+    "v6e": _SPARSE_CORE,
+    "a100": _OVERLAP,
+    "h100": _OVERLAP,
+    "h100-nvl": _OVERLAP,
+    "h100-pcie": _OVERLAP,
+    "h200": _OVERLAP,
+}
 """Chip -> option -> value. A chip that is not here compiles with XLA's defaults."""
 
 
-def options(chip: Chip | None) -> dict[str, str] | None:
+def options(chip: Chip | None) -> Options | None:
     """The options for a chip; None for XLA's defaults."""
     return OPTIONS.get(chip.name) if chip is not None else None
