@@ -245,7 +245,7 @@ class _Walk:
         if found := self._first_collective(called):
             seconds = self._wire(found[1], found[0], found[2], times, _OFFLOADED)
             clock.start(line.name, f"{found[2]}{_OFFLOADED}", seconds, "links")
-        elif called in self.module.computations:
+        elif called is not None and called in self.module.computations:
             root = self.module.computations[called].root
             seconds = 2 * root.num_bytes / self.topology.hbm_bytes_per_s
             clock.start(line.name, "transfer", seconds, "SparseCore")
