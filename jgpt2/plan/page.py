@@ -51,7 +51,8 @@ def _comparison(answers: Sequence[dict[str, Any]]) -> html.Markup:
 
 
 def _sections(made: dict[str, Any], *, is_alone: bool) -> list[html.Markup]:
-    blocks = [_tiles(made), _description(made)]
+    price = html.element("p", f"単価 Price: {wording.price(made)}.")
+    blocks = [_tiles(made), _description(made), price]
     head = [html.section(made["topology"], *blocks)] if not is_alone else blocks
     if made["step_time_s"] is None:
         return head
@@ -105,7 +106,6 @@ def _description(made: dict[str, Any]) -> html.Markup:
                 f"{made['mfu']:.1%} (causal attention, as in metrics.jsonl), "
                 f"{made['mfu_full_attention']:.1%} (attention in full)",
             ],
-            ["単価 price", wording.price(made)],
         ]
     return html.table(
         ["項目 item", "値 value"], rows, caption="計画した学習 The run that is planned"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from jgpt2 import config
 from jgpt2.errors import InputError
 from jgpt2.model import count
+from jgpt2.plan.forecast import ERROR
 from jgpt2.plan.topology import Topology
 
 _STATE_BYTES = 12
@@ -21,6 +22,7 @@ _ROOM = 0.6
 """Share of the memory that whole copies of state and gradients may take."""
 _FSDP = (1, 4, 8, 16)
 _HALVINGS = 4
+_AS_FAST = 1.01
 _REMATS = tuple(get_args(get_type_hints(config.Model)["remat"]))
 """As the config lists them: what recomputes less comes first."""
 
@@ -154,10 +156,20 @@ def _is_larger(candidate: Candidate, other: Candidate, rows: float) -> bool:
 def ranked(
     found: Sequence[tuple[Candidate, dict[str, Any]]],
 ) -> list[tuple[Candidate, dict[str, Any]]]:
-    """The fastest first; what does not fit last."""
-    return sorted(
+    """The fastest first; what does not fit last.
+
+    Of those that are as fast as the first to 1 %, the one tried earliest leads: it shares out and
+    recomputes least.
+    """
+    fastest = sorted(
         found, key=lambda pair: (not pair[1]["fits"], pair[1]["step_time_s"] or float("inf"))
     )
+    first = fastest[0][1]
+    if not first["fits"]:
+        return fastest
+    enough_s = first["step_time_s"] * _AS_FAST
+    lead = next(pair for pair in found if pair[1]["fits"] and pair[1]["step_time_s"] <= enough_s)
+    return [lead, *(pair for pair in fastest if pair is not lead)]
 
 
 def outcome(forecast: dict[str, Any]) -> str:
@@ -194,8 +206,9 @@ def _reason(best: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
     said = outcome(best)
     slower = [made["step_time_s"] / best["step_time_s"] - 1 for made in others if made["fits"]]
     if slower:
-        said += f", {min(slower):.0%} faster than the next"
-        if min(slower) < 0.10:
+        lead = min(slower)
+        said += f", {lead:.0%} faster than the next" if lead >= 0.01 else ", as fast as the next"
+        if lead < ERROR["between_variants"]:
             said += " (within the error between variants)"
     unfit = sum(not made["fits"] for made in others)
     return said + (f"; {unfit} tried did not fit." if unfit else ".")

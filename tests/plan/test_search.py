@@ -108,6 +108,16 @@ def test_the_fastest_that_fits_is_recommended_with_the_reason(one_second):
     assert made["recommended"] in page.page([forecast])
 
 
+def test_of_equals_the_simplest_is_recommended():
+    first, second = tried(of_size(sizes.SMALL))[:2]
+    made = {"fits": True, "mfu": 0.4, "hbm_bytes": 1}
+    found = [(first, made | {"step_time_s": 1.005}), (second, made | {"step_time_s": 1.0})]
+    assert search.ranked(found) == found
+    assert "as fast as the next (within the error" in search.account(found)["reason"]
+    found[0] = (first, made | {"step_time_s": 1.02})
+    assert search.ranked(found) == found[::-1]
+
+
 def test_if_nothing_fits_nothing_is_recommended():
     made = account(0, most=2)
     assert made["recommended"] is None
