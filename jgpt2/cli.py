@@ -24,6 +24,7 @@ VERBS = {
     "data remove": ("data.remove", "leave out hosts, addresses and documents on request"),
     "tokenizer train": ("tokenizer.train", "learn a vocabulary from a dataset"),
     "tokenizer measure": ("tokenizer.measure", "bytes per token, fallback, restoration"),
+    "plan": ("plan.plan", "memory, time and money of a run on TPUs, without one"),
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
@@ -31,6 +32,9 @@ VERBS = {
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
+
+OF_CONFIG = ("plan", "train")
+"""Verbs whose flags depend on their first argument, the config."""
 
 _REMEDIES = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free some space and run the same command again",
@@ -102,7 +106,7 @@ def _call(verb: str, arguments: list[str]) -> int:
     function: Callable[..., int | None] = getattr(
         importlib.import_module(f"jgpt2.verbs.{module}"), name
     )
-    if verb == "train":  # its flags depend on its first argument, the config
+    if verb in OF_CONFIG:
         return function(arguments) or 0
     call = flags.parse(function, arguments, prog=f"jgpt2 {verb}")
     return 0 if call is None else call() or 0

@@ -22,7 +22,7 @@ LAYERS = {
     "checkpoint": 2, "data": 2,
     "evaluate": 3, "generate": 3, "runs": 3,
     "inference": 4, "train": 4,
-    "quickstart": 5, "quickstart_report": 5,
+    "plan": 5, "quickstart": 5, "quickstart_report": 5,
     "verbs": 7,
     "__main__": 8, "cli": 8,
 }  # fmt: skip

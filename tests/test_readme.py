@@ -14,7 +14,10 @@ ROOT = Path(jgpt2.__file__).parents[1]
 READMES = ("README.md", "README.ja.md")
 PAGES = (
     *READMES,
-    *(f"docs/{name}.md" for name in ("guide", "guide.ja", "corpus", "corpus.ja", "tiny")),
+    *(
+        f"docs/{name}.md"
+        for name in ("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny")
+    ),
     "tokenizers/README.md",
 )
 _BLOCK = re.compile(r"(<!-- test: run -->\n)?```(?:bash|sh)\n(.*?)```", re.DOTALL)
@@ -79,7 +82,7 @@ def test_every_command_has_a_verb_and_its_flags(command, page, monkeypatch):
             assert command(*arguments).exit_code == 0
             continue
         verb = verb_of(arguments)
-        of_config = arguments[1:2] if verb == "train" else []
+        of_config = arguments[1:2] if verb in cli.OF_CONFIG else []
         text = command(*verb.split(), *of_config, "--help").out
         known = set(re.findall(r"--[a-z][\w.-]*", text))
         flags = {word.partition("=")[0] for word in arguments if word.startswith("--")}

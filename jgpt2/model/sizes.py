@@ -53,6 +53,11 @@ _ALIASES = {
 }
 
 
+def names() -> list[str]:
+    """The canonical names, the smallest size first."""
+    return list(_SIZES)
+
+
 def by_name(name: str) -> tuple[str, config.Model]:
     """The canonical name and the shape of a size given by any of its names, in any case.
 

@@ -1,7 +1,6 @@
 """`jgpt2 train`: any field of the experiment is a flag; the config file gives its default."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +8,7 @@ from typing import Annotated
 import tyro
 
 from jgpt2.config import Experiment
-from jgpt2.errors import InputError
-from jgpt2.verbs import flags
-
-CONFIGS = Path("configs")
-"""Where the author file of a size is looked up."""
+from jgpt2.verbs import configured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,18 +33,13 @@ def train(arguments: Sequence[str]) -> int:
     example --optimizer.peak-lr. The same command run again goes on from the last checkpoint, and
     Ctrl-C saves first.
     """
-    from jgpt2 import configio
-
-    if list(arguments) in (["-h"], ["--help"]):
-        print(inspect.getdoc(train))
-        return 0
-    if not arguments or arguments[0].startswith("-"):
-        raise InputError(
-            "which config? Give it first, as in `jgpt2 train configs/tiny.py --run runs/tiny`."
-        )
-    authored = configio.load(_config_path(arguments[0]))
-    call = flags.parse(_verb(authored), arguments[1:], prog=f"jgpt2 train {arguments[0]}")
-    return 0 if call is None else call()
+    return configured.call(
+        "train",
+        arguments,
+        described=train,
+        verb=_verb,
+        example="jgpt2 train configs/tiny.py --run runs/tiny",
+    )
 
 
 def _verb(authored: Experiment) -> Callable[..., int]:
@@ -78,12 +68,3 @@ def _run(where: Where, experiment: Experiment) -> int:
         folders = " or ".join(str(where.datasets / name) for name in experiment.weights)
         progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {folders}")
     return exit_code
-
-
-def _config_path(given: str) -> Path:
-    path = Path(given)
-    if path.suffix in (".py", ".json"):
-        return path
-    from jgpt2.model import sizes
-
-    return CONFIGS / f"{sizes.by_name(given)[0]}.py"
