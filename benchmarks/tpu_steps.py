@@ -1,4 +1,4 @@
-"""Train steps compiled for TPUs without a TPU, each held to a bar: memory, kernels, exchanges, time.
+"""Train steps compiled for TPUs without a TPU, held to bars: memory, kernels, exchanges, time.
 
     python benchmarks/tpu_steps.py [NAME ...] [--cache FOLDER]
 
@@ -148,7 +148,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
         topology=where,
         cache=cache,
     )
-    made = forecast.forecast(
+    return forecast.forecast(
         experiment,
         topology=where,
         vocabulary=VOCABULARY,
@@ -156,7 +156,6 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
         price=prices.find(where.chip.name),
         calibrated=None,
     )
-    return made
 
 
 def misses(case: Case, made: dict[str, Any]) -> list[str]:
