@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 
 from jgpt2 import config
-from jgpt2.model import pallas_attention
+from jgpt2.model import pallas_attention, sharding
 
 Platform = Literal["cpu", "gpu", "tpu"]
 
@@ -21,6 +21,13 @@ def platform() -> Platform:
     if kind.startswith("tpu"):
         return "tpu"
     return "gpu" if kind.startswith(("nvidia", "tesla", "amd")) else "cpu"
+
+
+def is_whole_on_cpu() -> bool:
+    """Whether what is traced runs on CPUs, each with whole arrays: none is cut by the compiler."""
+    return platform() == "cpu" and (
+        sharding.is_manual() or jax.sharding.get_abstract_mesh().empty
+    )
 
 
 def attention(model: config.Model, positions: int) -> str:
@@ -37,7 +44,7 @@ def attention(model: config.Model, positions: int) -> str:
         return "splash"
     if where == "gpu" and model.compute_dtype == "bfloat16":
         return "cudnn"
-    return "plain"
+    return "blockwise" if where == "cpu" else "plain"
 
 
 def loss_chunks(model: config.Model, rows: int, vocab_rows: int) -> int:
