@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int
 
 MAX_BLOCK = 4096
 """Most ids of a block."""
-LANES = 128
-"""What the padded vocabulary, and so each block, is a multiple of."""
+LANES = 8
+"""What a block is a multiple of: float32 in a vector register of AVX2."""
 HIDDEN_LOGIT = -1e30
 """Logit of the padding: probability exactly 0 in float32, and never NaN."""
 
@@ -51,7 +51,7 @@ def of_chunk(
 
 
 def _block(num_ids: int) -> int:
-    """The largest multiple of 128 that divides the vocabulary, up to `MAX_BLOCK`."""
+    """The largest multiple of 8 that divides the vocabulary, up to `MAX_BLOCK`."""
     return max(size for size in range(LANES, MAX_BLOCK + 1, LANES) if num_ids % size == 0)
 
 

@@ -25,9 +25,8 @@ def platform() -> Platform:
 
 def is_whole_on_cpu() -> bool:
     """Whether what is traced runs on CPUs, each with whole arrays: none is cut by the compiler."""
-    return platform() == "cpu" and (
-        sharding.is_manual() or jax.sharding.get_abstract_mesh().empty
-    )
+    mesh = jax.sharding.get_abstract_mesh()
+    return platform() == "cpu" and (sharding.is_manual() or mesh.size <= 1)
 
 
 def attention(model: config.Model, positions: int) -> str:
