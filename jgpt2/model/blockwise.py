@@ -5,7 +5,7 @@ fall away; the backward pass makes the weights again from the log-sum-exp of the
 2022, FlashAttention, section 3.1). What is slow on a CPU decides the form of every product: XLA
 multiplies rows by rows or by columns there at the speed of the machine, columns by rows not.
 
-Dims: B batch, T positions, H heads, K head width, D = H·K, N = B·H, C queries and S keys of a block.
+Dims: B batch, T positions, H heads, K head width, D = H·K, N = B·H; C queries, S keys of a block.
 """
 
 import functools

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from jgpt2.model import tuning
 
 TILE = 32
-"""Columns that are turned at a time: an M x 32 strip fits the second cache, where M x D does not."""
+"""Columns that are turned at a time: an M x 32 strip fits in cache, where M x D does not."""
 
 
 def dense(x_MD: Float[Array, "M D"], kernel: Float[Array, "D *out"]) -> Float[Array, "M *out"]:

@@ -29,9 +29,7 @@ def plain(x_CD, tokens_VD, targets_C, vocab_size):
 def test_loss_and_gradients_are_those_of_log_softmax(monkeypatch, vocab_size, num_ids, block):
     monkeypatch.setattr(blocked_loss, "MAX_BLOCK", block)
     x_CD, tokens_VD, targets_C = given(vocab_size, num_ids)
-    ours = jax.jit(blocked_loss.of_chunk, static_argnums=3)(
-        x_CD, tokens_VD, targets_C, vocab_size
-    )
+    ours = jax.jit(blocked_loss.of_chunk, static_argnums=3)(x_CD, tokens_VD, targets_C, vocab_size)
     value, gradients = jax.value_and_grad(plain, argnums=(0, 1))(
         x_CD, tokens_VD, targets_C, vocab_size
     )
