@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Key
 
 from jgpt2 import config
-from jgpt2.model import attention, causal, sharding, tuning
+from jgpt2.model import attention, causal, product, sharding, tuning
 from jgpt2.model import cache as kv_cache
 
 SAVED_NAMES = ("qkv", "attention", "mlp", "residual")
@@ -35,7 +35,7 @@ class Dense(nnx.Module):
     def __call__(self, x_MD: Float[Array, "M D"]) -> Float[Array, "M *out"]:
         kernel = self.kernel[...].astype(self.dtype)
         bias = self.bias[...].astype(self.dtype)
-        return jax.lax.dot_general(x_MD, kernel, (((1,), (0,)), ((), ()))) + bias[None]
+        return product.dense(x_MD, kernel) + bias[None]
 
 
 class LayerNorm(nnx.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key
 
-from jgpt2.model import attention, pallas_attention, sharding, tuning
+from jgpt2.model import attention, blockwise, pallas_attention, sharding, tuning
 
 
 def attend(
@@ -30,7 +30,7 @@ def attend(
         return _plain(q_BTD, k_BTD, v_BTD, heads, dropout, rng)
     if kernel == "cudnn":
         return _cudnn(q_BTD, k_BTD, v_BTD, heads)
-    run = {"pallas": _pallas, "splash": _splash}[kernel]
+    run = {"blockwise": blockwise.attend, "pallas": _pallas, "splash": _splash}[kernel]
 
     def local(q_BTD: Array, k_BTD: Array, v_BTD: Array) -> Array:
         return run(q_BTD, k_BTD, v_BTD, q_BTD.shape[-1] * heads // width)

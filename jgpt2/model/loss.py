@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jgpt2.model import gpt2, tuning
+from jgpt2.model import blocked_loss, gpt2, tuning
 
 
 def next_token_nll(
@@ -63,8 +63,9 @@ def _chunked_nll(
 
 def _chunked_forward(x_MD, tokens_VD, targets_M, vocab_size, chunks):
     total, dx, dtokens_VD = 0.0, [], 0.0
+    of_chunk = blocked_loss.of_chunk if tuning.is_whole_on_cpu() else _of_chunk
     for x_CD, targets_C in zip(jnp.split(x_MD, chunks), jnp.split(targets_M, chunks), strict=True):
-        nll, dx_CD, share_VD = _of_chunk(x_CD, tokens_VD, targets_C, vocab_size)
+        nll, dx_CD, share_VD = of_chunk(x_CD, tokens_VD, targets_C, vocab_size)
         total, dtokens_VD = total + nll, dtokens_VD + share_VD
         dx.append(dx_CD)
     return total, (jnp.concatenate(dx), dtokens_VD.astype(tokens_VD.dtype))

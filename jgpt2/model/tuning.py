@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 
 from jgpt2 import config
-from jgpt2.model import pallas_attention
+from jgpt2.model import pallas_attention, sharding
 
 Platform = Literal["cpu", "gpu", "tpu"]
 
@@ -20,6 +20,12 @@ def platform() -> Platform:
     if device is None or device.platform == "cpu":
         return "cpu"
     return "tpu" if device.platform == "tpu" else "gpu"
+
+
+def is_whole_on_cpu() -> bool:
+    """Whether what is traced runs on CPUs, each with whole arrays: none is cut by the compiler."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return platform() == "cpu" and (sharding.is_manual() or mesh.size <= 1)
 
 
 def attention(model: config.Model, positions: int) -> str:
@@ -36,7 +42,7 @@ def attention(model: config.Model, positions: int) -> str:
         return "splash"
     if where == "gpu" and model.compute_dtype == "bfloat16":
         return "cudnn"
-    return "plain"
+    return "blockwise" if where == "cpu" else "plain"
 
 
 def loss_chunks(model: config.Model, rows: int, vocab_rows: int) -> int:

@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Key
 
-from jgpt2.model import gpt2, loss, sharding
+from jgpt2.model import gpt2, loss, sharding, tuning
 
 _DROPOUT = zlib.crc32(b"dropout")
 """Names the random numbers of dropout, apart from those of the initial weights."""
@@ -99,7 +99,8 @@ def loss_and_grads(
     num_targets = rows_BT1.shape[0] * (rows_BT1.shape[1] - 1)
     share = partial(_share_of_mean, graphdef=graphdef, num_targets=num_targets)
     of_rows = partial(_of_rows, share, accumulation=accumulation)
-    if mesh.empty or mesh.shape["tensor"] > 1 or rng is not None:
+    is_alone = mesh.empty or tuning.is_whole_on_cpu()  # even a sum of one is a copy on a CPU
+    if is_alone or mesh.shape["tensor"] > 1 or rng is not None:
         return of_rows(params, rows_BT1, rng)
 
     def of_device(params: gpt2.Params, rows_BT1: Array) -> tuple[Array, gpt2.Params]:
