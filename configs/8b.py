@@ -5,8 +5,6 @@
 Needs accelerators. It has not been trained to its end here: cost and result are not known yet.
 """
 
-import dataclasses
-
 from jgpt2.config import (
     Batch,
     Budget,
@@ -22,13 +20,13 @@ from jgpt2.model import sizes
 config = Experiment(
     name="8b",
     tokenizer="sp-16k",
-    model=dataclasses.replace(sizes.MEGATRON_8B, scan_layers=True, remat="full"),
+    model=sizes.MEGATRON_8B,
     # 512 rows of 1024 tokens and 1.5e-4: Shoeybi et al. 2019 (Megatron-LM, section 4.2).
     optimizer=Optimizer(peak_lr=1.5e-4),
     batch=Batch(sequences=512),
     schedule=Schedule(kind="cosine", warmup=0.01),
     budget=Budget(steps=300_000),
-    mesh=Mesh(fsdp=16, tensor=4),
+    mesh=Mesh(fsdp=None),
     evaluation=Evaluation(every_steps=1000, max_bytes=2_000_000),
     checkpoint=Checkpoint(every_steps=1000, keep_last=3),
 )

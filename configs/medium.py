@@ -5,7 +5,16 @@
 Needs accelerators. It has not been trained to its end here: cost and result are not known yet.
 """
 
-from jgpt2.config import Batch, Budget, Checkpoint, Evaluation, Experiment, Optimizer, Schedule
+from jgpt2.config import (
+    Batch,
+    Budget,
+    Checkpoint,
+    Evaluation,
+    Experiment,
+    Mesh,
+    Optimizer,
+    Schedule,
+)
 from jgpt2.model import sizes
 
 config = Experiment(
@@ -17,6 +26,7 @@ config = Experiment(
     batch=Batch(sequences=512),
     schedule=Schedule(kind="wsd", warmup=0.01, decay=0.2, final_lr=0.0),
     budget=Budget(num_bytes=20_000_000_000),
+    mesh=Mesh(fsdp=None),
     evaluation=Evaluation(every_steps=1000, max_bytes=2_000_000),
     checkpoint=Checkpoint(every_steps=1000, keep_last=3),
 )

@@ -5,8 +5,6 @@
 Needs accelerators. It has not been trained to its end here: cost and result are not known yet.
 """
 
-import dataclasses
-
 from jgpt2.config import (
     Batch,
     Budget,
@@ -22,13 +20,13 @@ from jgpt2.model import sizes
 config = Experiment(
     name="xl",
     tokenizer="sp-16k",
-    model=dataclasses.replace(sizes.XL, scan_layers=True, remat="dots"),
+    model=sizes.XL,
     # 1,048,576 tokens a step and 2e-4: GPT-3 XL (Brown et al. 2020, table 2.1).
     optimizer=Optimizer(peak_lr=2e-4),
     batch=Batch(sequences=1024),
     schedule=Schedule(kind="cosine", warmup=0.01),
     budget=Budget(num_bytes=80_000_000_000),
-    mesh=Mesh(fsdp=16),
+    mesh=Mesh(fsdp=None),
     evaluation=Evaluation(every_steps=1000, max_bytes=2_000_000),
     checkpoint=Checkpoint(every_steps=1000, keep_last=3),
 )

@@ -41,8 +41,14 @@ class Model:
     """Type of activations and matrix products; the softmax and the loss are float32 either way."""
     scan_layers: bool = False
     """Compile one block and loop over it: compiles faster, may run slower than unrolled blocks."""
-    remat: Literal["none", "dots", "full"] = "none"
-    """What the backward pass recomputes: nothing, all but matrix products, or whole blocks."""
+    remat: Literal["none", "dots", "names", "attention", "full"] = "none"
+    """What the backward pass recomputes of a block: nothing; all but matrix products; all but what
+    the block names (attention's inputs and output, the MLP's first product, the residual stream);
+    all but attention's output; or everything."""
+    attention: Literal["plain", "blockwise", "pallas", "splash", "cudnn"] | None = None
+    """How whole rows attend in training; None takes what is fastest on the devices of the mesh."""
+    loss_chunks: int | None = None
+    """Parts of the batch whose logits exist at a time; None takes what suits the devices."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "embed_dim", "heads", "context"):
@@ -52,6 +58,10 @@ class Model:
             self.embed_dim % self.heads == 0,
             f"model.embed_dim={self.embed_dim} does not divide by model.heads={self.heads}; "
             f"choose a multiple of {self.heads}.",
+        )
+        _require(
+            self.loss_chunks is None or self.loss_chunks > 0,
+            f"model.loss_chunks={self.loss_chunks} is not positive; 1 makes all logits at once.",
         )
         _require(
             0 <= self.dropout < 1,
@@ -177,8 +187,9 @@ class Mesh:
 
     data: int | None = None
     """Copies of the model; None takes all devices that fsdp and tensor leave."""
-    fsdp: int = 1
-    """Devices that share out the parameters and the optimizer state along the width."""
+    fsdp: int | None = 1
+    """Devices that share out the parameters and the optimizer state; None takes the most that
+    divide the devices of a slice, up to 16."""
     tensor: int = 1
     """Devices that share out heads, the MLP and the vocabulary."""
 

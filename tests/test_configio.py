@@ -27,6 +27,8 @@ OTHERS = {
     "model.compute_dtype": "float32",
     "model.scan_layers": True,
     "model.remat": "full",
+    "model.attention": "splash",
+    "model.loss_chunks": 4,
     "optimizer.peak_lr": 3e-4,
     "optimizer.beta1": 0.8,
     "optimizer.beta2": 0.99,

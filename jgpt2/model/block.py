@@ -9,11 +9,15 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Key
 
 from jgpt2 import config
-from jgpt2.model import attention, sharding
+from jgpt2.model import attention, causal, sharding, tuning
 from jgpt2.model import cache as kv_cache
+
+SAVED_NAMES = ("qkv", "attention", "mlp", "residual")
+"""What `remat="names"` keeps of a block for the backward pass; the rest is elementwise."""
 
 NORM_EPSILON = 1e-5  # Radford et al.'s code, src/model.py `norm`
 WEIGHT_STD = 0.02  # same file: matrices and token table
@@ -58,8 +62,7 @@ class Attention(nnx.Module):
         # [D, 3, D] is GPT-2's [D, 3D] with q, k, v on their own axis: the last one can be sharded.
         self.qkv = Dense(qkv_key, width, (3, width), std=WEIGHT_STD, dtype=dtype)
         self.out = Dense(out_key, width, (width,), std=_residual_std(model), dtype=dtype)
-        self.heads = model.heads
-        self.dropout = model.dropout
+        self.model = model
 
     def __call__(
         self,
@@ -68,18 +71,31 @@ class Attention(nnx.Module):
         batch: int,
         held: tuple[Array, Array] | None,
         rng: Key[Array, ""] | None,
-    ) -> tuple[Float[Array, "M D"], tuple[Array, Array]]:
-        """The mix and the keys and values it looked at: `held` with the new ones written in."""
-        qkv_BT3HK = self.qkv(x_MD).reshape(batch, -1, 3, self.heads, x_MD.shape[1] // self.heads)
-        q_BTHK = qkv_BT3HK[:, :, 0]
-        k_BHSK, v_BHSK = (qkv_BT3HK[:, :, part].swapaxes(1, 2) for part in (1, 2))
-        if held is not None:
-            k_BHSK = kv_cache.write(held[0], k_BHSK, positions_BT)
-            v_BHSK = kv_cache.write(held[1], v_BHSK, positions_BT)
-        visible_BTS = attention.visible(positions_BT, k_BHSK.shape[2])
-        mixed_BTHK = attention.attend(
-            q_BTHK, k_BHSK, v_BHSK, visible_BTS, dropout=self.dropout, rng=rng
+    ) -> tuple[Float[Array, "M D"], tuple[Array, Array] | None]:
+        """The mix and, with `held`, that with the new keys and values written in.
+
+        Without `held` rows attend over themselves alone, and `positions_BT` plays no part.
+        """
+        qkv_M3D = checkpoint_name(self.qkv(x_MD), "qkv")
+        qkv_BT3D = qkv_M3D.reshape(batch, -1, *qkv_M3D.shape[1:])
+        if held is None:
+            kernel = tuning.attention(self.model, qkv_BT3D.shape[1])
+            mixed_BTD = causal.attend(
+                *(qkv_BT3D[:, :, part] for part in range(3)),
+                heads=self.model.heads,
+                kernel=kernel,
+                dropout=self.model.dropout,
+                rng=rng,
+            )
+            mixed_BTD = checkpoint_name(mixed_BTD, "attention")
+            return self.out(mixed_BTD.reshape(x_MD.shape)), None
+        qkv_BT3HK = qkv_BT3D.reshape(*qkv_BT3D.shape[:3], self.model.heads, -1)
+        k_BHSK, v_BHSK = (
+            kv_cache.write(held[i], qkv_BT3HK[:, :, 1 + i].swapaxes(1, 2), positions_BT)
+            for i in range(2)
         )
+        visible_BTS = attention.visible(positions_BT, k_BHSK.shape[2])
+        mixed_BTHK = attention.attend(qkv_BT3HK[:, :, 0], k_BHSK, v_BHSK, visible_BTS)
         return self.out(mixed_BTHK.reshape(x_MD.shape)), (k_BHSK, v_BHSK)
 
 
@@ -93,7 +109,7 @@ class Mlp(nnx.Module):
         self.down = Dense(down_key, 4 * width, (width,), std=_residual_std(model), dtype=dtype)
 
     def __call__(self, x_MD: Float[Array, "M D"]) -> Float[Array, "M D"]:
-        return self.down(jax.nn.gelu(self.up(x_MD), approximate=True))
+        return self.down(jax.nn.gelu(checkpoint_name(self.up(x_MD), "mlp"), approximate=True))
 
 
 class Block(nnx.Module):
@@ -113,8 +129,8 @@ class Block(nnx.Module):
         positions_BT: Int[Array, "#B T"],
         held: tuple[Array, Array] | None = None,
         rng: Key[Array, ""] | None = None,
-    ) -> tuple[Float[Array, "B T D"], tuple[Array, Array]]:
-        """The residual stream after this block, and its keys and values."""
+    ) -> tuple[Float[Array, "B T D"], tuple[Array, Array] | None]:
+        """The residual stream after this block, and `held` with its keys and values."""
         weights_rng, attention_rng, mlp_rng = (
             (None,) * 3 if rng is None else jax.random.split(rng, 3)
         )
@@ -123,6 +139,7 @@ class Block(nnx.Module):
             self.attention_norm(x_MD), positions_BT, x_BTD.shape[0], held, weights_rng
         )
         x_MD = x_MD + attention.drop(mixed_MD, self.dropout, attention_rng)
+        x_MD = checkpoint_name(x_MD, "residual")
         x_MD = x_MD + attention.drop(self.mlp(self.mlp_norm(x_MD)), self.dropout, mlp_rng)
         return sharding.constrain(x_MD.reshape(x_BTD.shape), ("batch", None, None)), held
 

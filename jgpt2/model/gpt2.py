@@ -118,6 +118,10 @@ class GPT2(nnx.Module):
         graphdef, stacked = nnx.split(self.blocks)
         return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[layer], stacked))
 
+    def head(self) -> Float[Array, "V D"]:
+        """The token table as the last matrix, in the type of activations."""
+        return self.tokens[...].astype(self.model.compute_dtype)
+
     def logits(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """Float32 scores of the next token over the padded vocabulary, the padding masked out."""
         tokens_VD = self.tokens[...].astype(x_BTD.dtype)
@@ -129,7 +133,7 @@ class GPT2(nnx.Module):
         return logits_MV.reshape(*x_BTD.shape[:2], -1)
 
     def _embed(self, ids_BT: Array, positions_BT: Array, rng: Array | None) -> Array:
-        x_BTD = self.tokens[...][ids_BT] + self.positions[...][positions_BT]
+        x_BTD = look_up(self.tokens[...], ids_BT) + self.positions[...][positions_BT]
         x_BTD = sharding.constrain(x_BTD, ("batch", None, None))
         return attention.drop(x_BTD.astype(self.model.compute_dtype), self.model.dropout, rng)
 
@@ -139,6 +143,7 @@ class GPT2(nnx.Module):
     def _apply_blocks(self, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
         if isinstance(self.blocks, block.Block):
             graphdef, stacked = nnx.split(self.blocks)
+            stacked = nnx.to_pure_dict(stacked)
             apply = _rematerialised(graphdef, self.model)
 
             def body(x_BTD: Array, layer: tuple[Array, Any]) -> tuple[Array, None]:
@@ -148,7 +153,7 @@ class GPT2(nnx.Module):
         for layer in range(self.model.layers):
             graphdef, params = nnx.split(self.layer(layer))
             apply = _rematerialised(graphdef, self.model)
-            x_BTD = apply(params, x_BTD, positions_BT, _layer_rng(rng, layer))
+            x_BTD = apply(nnx.to_pure_dict(params), x_BTD, positions_BT, _layer_rng(rng, layer))
         return x_BTD
 
 
@@ -196,16 +201,40 @@ def _rematerialised(
     graphdef: nnx.GraphDef[block.Block], model: config.Model
 ) -> Callable[..., Array]:
     def apply(params: Any, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
-        return nnx.merge(graphdef, params)(x_BTD, positions_BT, rng=rng)[0]
+        whole = sharding.gather(params, model.compute_dtype)
+        return nnx.merge(graphdef, whole)(x_BTD, positions_BT, rng=rng)[0]
 
     if model.remat == "none":
         return apply
-    # Without batch dims: the T x T scores of attention are computed again, the projections kept.
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    policies = jax.checkpoint_policies
+    policy = {
+        # Without batch dims: the T x T scores of attention are computed again, projections kept.
+        "dots": policies.dots_with_no_batch_dims_saveable,
+        "names": policies.save_only_these_names(*block.SAVED_NAMES),
+        "attention": policies.save_only_these_names("attention"),
+        "full": policies.nothing_saveable,
+    }[model.remat]
     # A scan body runs once per layer, so nothing outside it can be merged with its recomputation.
-    return jax.checkpoint(
-        apply, policy=policy if model.remat == "dots" else None, prevent_cse=not model.scan_layers
-    )
+    return jax.checkpoint(apply, policy=policy, prevent_cse=not model.scan_layers)
+
+
+@jax.custom_vjp
+def look_up(table_VD: Array, ids_BT: Array) -> Array:
+    return table_VD[ids_BT]
+
+
+def look_up_forward(table_VD: Array, ids_BT: Array) -> tuple[Array, Any]:
+    return table_VD[ids_BT], (jnp.zeros((0, *table_VD.shape), table_VD.dtype), ids_BT)
+
+
+def look_up_backward(residuals: Any, x_BTD: Array) -> tuple[Array, None]:
+    # Summed in float32 also where the table is bfloat16: a frequent token has hundreds of terms.
+    like_0VD, ids_BT = residuals
+    sums_VD = jnp.zeros(like_0VD.shape[1:], jnp.float32)
+    return sums_VD.at[ids_BT].add(x_BTD.astype(jnp.float32)).astype(like_0VD.dtype), None
+
+
+look_up.defvjp(look_up_forward, look_up_backward)
 
 
 def _layer_rng(rng: Array | None, layer: Array | int) -> Array | None:

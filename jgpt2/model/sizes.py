@@ -1,7 +1,15 @@
 """The named shapes: OpenAI's four GPT-2 sizes, Megatron's 8.3B, and a tiny one for a laptop's CPU.
 
 Shapes are of Radford et al. 2019 (table 2) and Shoeybi et al. 2019 (Megatron-LM, section 5.3).
+Above 24 layers one block is compiled and looped over; what it keeps for the backward pass is what
+fits a TPU's memory at the best speed (docs/performance.md).
+
+The `-128` shapes are another architecture: half the heads, each 128 wide, which is what a TPU's
+matrix unit holds; attention costs half. They have GPT-2's parameter count (but for `xl-128`, whose
+width is 1536), and no checkpoint of OpenAI's fits them.
 """
+
+import dataclasses
 
 from jgpt2 import config
 from jgpt2.errors import InputError
@@ -9,9 +17,14 @@ from jgpt2.errors import InputError
 TINY = config.Model(layers=4, embed_dim=192, heads=3, context=256, compute_dtype="float32")
 SMALL = config.Model(layers=12, embed_dim=768, heads=12)
 MEDIUM = config.Model(layers=24, embed_dim=1024, heads=16)
-LARGE = config.Model(layers=36, embed_dim=1280, heads=20)
-XL = config.Model(layers=48, embed_dim=1600, heads=25)
-MEGATRON_8B = config.Model(layers=72, embed_dim=3072, heads=24)
+LARGE = config.Model(layers=36, embed_dim=1280, heads=20, scan_layers=True, remat="names")
+XL = config.Model(layers=48, embed_dim=1600, heads=25, scan_layers=True, remat="attention")
+MEGATRON_8B = config.Model(layers=72, embed_dim=3072, heads=24, scan_layers=True, remat="full")
+
+SMALL_128 = dataclasses.replace(SMALL, heads=6)
+MEDIUM_128 = dataclasses.replace(MEDIUM, heads=8)
+LARGE_128 = dataclasses.replace(LARGE, heads=10)
+XL_128 = dataclasses.replace(XL, embed_dim=1536, heads=12)
 
 _SIZES = {
     "tiny": TINY,
@@ -20,6 +33,10 @@ _SIZES = {
     "large": LARGE,
     "xl": XL,
     "8b": MEGATRON_8B,
+    "small-128": SMALL_128,
+    "medium-128": MEDIUM_128,
+    "large-128": LARGE_128,
+    "xl-128": XL_128,
 }
 
 # Radford et al. print 117M and 345M; the released weights count 124M and 355M, and so on.

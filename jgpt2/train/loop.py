@@ -8,24 +8,22 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jgpt2 import checkpoint, config, progress, runs
+from jgpt2 import checkpoint, chips, config, progress, runs
 from jgpt2.data import device, loader, mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
 from jgpt2.model import count, gpt2, sharding
 from jgpt2.tokenizer.base import Tokenizer
-from jgpt2.train import budget, devices, optim, signals
+from jgpt2.train import budget, program, signals
 from jgpt2.train.log import RunLog
-from jgpt2.train.step import Metrics, TrainState, train_step
+from jgpt2.train.step import Metrics, TrainState
 
 EVALUATION_ROWS = 16
 """Rows of the context's length scored at a time; more where the mesh has more parts."""
@@ -65,11 +63,7 @@ class Trainer:
 
     experiment: config.Experiment
     training: mixture.Mixture
-    mesh: Mesh
-    step: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
-    """(state, rows, token_bytes) -> (state, metrics), jitted; the state is donated."""
-    initialise: Callable[[], TrainState]
-    abstract_state: TrainState
+    program: program.Program
     token_bytes: jax.Array
     num_steps: int
     flops_per_step: float
@@ -111,42 +105,16 @@ def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
         vocab_size=inputs.tokenizer.vocab_size,
         bytes_per_token=training.bytes_per_token,
     )
-    lr = optim.schedule(experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=steps)
-    optimizer = optim.make(experiment.optimizer, lr)
-    graphdef, _ = gpt2.abstract(experiment.model, inputs.tokenizer.vocab_size)
-
-    def initialise() -> TrainState:
-        _, params = gpt2.create(experiment.model, inputs.tokenizer.vocab_size, experiment.seed)
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
-
-    abstract = jax.eval_shape(initialise)
-    shardings = sharding.shardings(abstract, mesh)
-    everywhere = sharding.replicated(mesh)
-    step = jax.jit(
-        partial(
-            train_step,
-            graphdef=graphdef,
-            optimizer=optimizer,
-            lr=lr,
-            accumulation=experiment.batch.accumulation,
-            dropout_seed=experiment.seed if experiment.model.dropout else None,
-        ),
-        donate_argnums=0,
-        in_shardings=(shardings, sharding.batch_sharding(mesh), everywhere),
-        out_shardings=(shardings, everywhere),
+    built = program.build(
+        experiment, vocab_size=inputs.tokenizer.vocab_size, num_steps=steps, mesh=mesh
     )
     return Trainer(
         experiment=experiment,
         training=training,
-        mesh=mesh,
-        step=step,
-        initialise=jax.jit(initialise, out_shardings=shardings),
-        abstract_state=jax.tree.map(
-            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-            abstract,
-            shardings,
+        program=built,
+        token_bytes=jax.device_put(
+            inputs.tokenizer.token_bytes.astype(np.int32), built.abstract_token_bytes.sharding
         ),
-        token_bytes=jax.device_put(inputs.tokenizer.token_bytes.astype(np.int32), everywhere),
         num_steps=steps,
         flops_per_step=budget.tokens_per_step(experiment)
         * count.flops_per_token(experiment.model, inputs.tokenizer.vocab_size),
@@ -162,7 +130,7 @@ def execute(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReque
         parents=inputs.parents,
         notes={"datasets": trainer.describe_training()},
     )
-    with jax.set_mesh(trainer.mesh):
+    with jax.set_mesh(trainer.program.mesh):
         return _go_on(trainer, inputs, run, stop)
 
 
@@ -176,13 +144,13 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
         checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last) as checkpoints,
         RunLog(run, name=settings.name, first_step=first_step, last_step=trainer.num_steps) as log,
     ):
-        checkpoints.require_space(trainer.abstract_state)
+        checkpoints.require_space(trainer.program.abstract_state)
         if first_step:
             log.say(f"{settings.name}: going on from step {first_step} of {run}")
-            state = checkpoint.restore(folder, first_step, trainer.abstract_state)
+            state = checkpoint.restore(folder, first_step, trainer.program.abstract_state)
         else:
             _say_what_is_read(trainer, log)
-            state = trainer.initialise()
+            state = trainer.program.initialise()
         evaluate = _evaluator(trainer, inputs)
         steps = _Steps(trainer, log, state, first_step)
         for step in range(first_step + 1, trainer.num_steps + 1):
@@ -234,8 +202,8 @@ def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params],
             inputs.validation,
             model=model,
             eot=inputs.tokenizer.eot,
-            rows=sharding.batch_rows(trainer.mesh, EVALUATION_ROWS),
-            sharding=sharding.batch_sharding(trainer.mesh),
+            rows=sharding.batch_rows(trainer.program.mesh, EVALUATION_ROWS),
+            sharding=sharding.batch_sharding(trainer.program.mesh),
         )
         total = bits.summary(scores).overall
         return {
@@ -259,7 +227,7 @@ class _Steps:
         self._trainer, self._log = trainer, log
         settings = trainer.experiment
         self._shape = (settings.batch.sequences, settings.model.context + 1)
-        self._placement = sharding.batch_sharding(trainer.mesh)
+        self._placement = sharding.batch_sharding(trainer.program.mesh)
         self._batches = loader.batches(
             trainer.training,
             context=settings.model.context,
@@ -271,8 +239,8 @@ class _Steps:
         self._num_bytes = log.num_bytes
         self._pending: tuple[int, Metrics, float] | None = None
         self._settled_s = time.perf_counter()
-        peak = devices.peak_flops(jax.devices()[0].device_kind)
-        self._peak_flops = None if peak is None else peak * trainer.mesh.size
+        peak = chips.peak_flops(jax.devices()[0].device_kind)
+        self._peak_flops = None if peak is None else peak * trainer.program.mesh.size
 
     def dispatch(self, step: int) -> None:
         """Starts one step on the device, then logs the one before it."""
@@ -283,7 +251,9 @@ class _Steps:
         rows = device.place_local(local_rows, self._shape, self._placement)
         wait_s = time.perf_counter() - started_s
         with jax.transfer_guard("disallow"):
-            self.state, metrics = self._trainer.step(self.state, rows, self._trainer.token_bytes)
+            self.state, metrics = self._trainer.program.step(
+                self.state, rows, self._trainer.token_bytes
+            )
         self.settle()
         self._pending = (step, metrics, wait_s)
 

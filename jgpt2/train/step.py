@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int, Key
 
-from jgpt2.model import gpt2, loss
+from jgpt2.model import gpt2, loss, sharding
 
 _DROPOUT = zlib.crc32(b"dropout")
 """Names the random numbers of dropout, apart from those of the initial weights."""
@@ -47,7 +48,7 @@ def train_step(
     rows_BT1: Int[Array, "B T1"],
     token_bytes_U: Int[Array, " U"],
     *,
-    graphdef: nnx.GraphDef[Any],
+    graphdef: nnx.GraphDef[gpt2.GPT2],
     optimizer: optax.GradientTransformation,
     lr: optax.Schedule,
     accumulation: int,
@@ -63,11 +64,13 @@ def train_step(
     if dropout_seed is not None:
         rng = jax.random.fold_in(jax.random.key(dropout_seed), _DROPOUT)
         rng = jax.random.fold_in(rng, state.step)
-    mean_loss = partial(_mean_loss, graphdef=graphdef)
-    if accumulation == 1:
-        value, grads = jax.value_and_grad(mean_loss)(state.params, rows_BT1, rng)
-    else:
-        value, grads = _accumulate(mean_loss, state.params, rows_BT1, rng, accumulation)
+    value, grads = loss_and_grads(
+        state.params,
+        rows_BT1,
+        rng,
+        graphdef=graphdef,
+        accumulation=accumulation,
+    )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = cast(gpt2.Params, optax.apply_updates(state.params, updates))
     metrics = Metrics(
@@ -79,21 +82,69 @@ def train_step(
     return TrainState(state.step + 1, params, opt_state), metrics
 
 
-def _mean_loss(params: gpt2.Params, rows_BT1: Array, rng: Array | None, *, graphdef: Any) -> Array:
-    module = nnx.merge(graphdef, params)
-    return jnp.mean(loss.next_token_nll(module, rows_BT1, dropout_rng=rng))
+def loss_and_grads(
+    params: gpt2.Params,
+    rows_BT1: Int[Array, "B T1"],
+    rng: Key[Array, ""] | None = None,
+    *,
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    accumulation: int = 1,
+) -> tuple[Float[Array, ""], gpt2.Params]:
+    """The mean loss of the global batch, and its gradients placed as the parameters are.
+
+    On a mesh of `data × fsdp` every device works on its own rows and says what it sends; shares of
+    heads (`tensor`), and dropout, whose masks are drawn for the global batch, go by the compiler.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    num_targets = rows_BT1.shape[0] * (rows_BT1.shape[1] - 1)
+    share = partial(_share_of_mean, graphdef=graphdef, num_targets=num_targets)
+    of_rows = partial(_of_rows, share, accumulation=accumulation)
+    if mesh.empty or mesh.shape["tensor"] > 1 or rng is not None:
+        return of_rows(params, rows_BT1, rng)
+
+    def of_device(params: gpt2.Params, rows_BT1: Array) -> tuple[Array, gpt2.Params]:
+        value, grads = of_rows(params, rows_BT1, None)
+        grads = sharding.reduce(grads, _compute_dtype(graphdef, params))
+        return jax.lax.psum(value, sharding.BATCH_AXES), grads
+
+    places = sharding.specs(params, mesh)
+    return jax.shard_map(
+        of_device,
+        in_specs=(places, sharding.spec(("batch",))),
+        out_specs=(P(), places),
+        check_vma=False,
+    )(params, rows_BT1)
 
 
-def _accumulate(mean_loss: Any, params: Any, rows_BT1: Array, rng: Any, parts: int) -> Any:
+def _compute_dtype(graphdef: nnx.GraphDef[gpt2.GPT2], params: gpt2.Params) -> str:
+    return nnx.merge(graphdef, params).model.compute_dtype
+
+
+def _of_rows(share, params, rows_BT1, rng, *, accumulation):
+    if accumulation == 1:
+        return jax.value_and_grad(share)(params, rows_BT1, rng)
+    return _accumulate(share, params, rows_BT1, rng, accumulation)
+
+
+def _share_of_mean(params, rows_BT1, rng, *, graphdef, num_targets):
+    """What these rows add to the mean over all targets of the global batch."""
+    outer = {name: params[name] for name in params if name != "blocks"}
+    outer = sharding.gather(outer, _compute_dtype(graphdef, params))
+    # Each block is gathered where it is used.
+    module = nnx.merge(graphdef, {**outer, "blocks": params["blocks"]})
+    return loss.total_nll(module, rows_BT1, dropout_rng=rng) / num_targets
+
+
+def _accumulate(share: Any, params: Any, rows_BT1: Array, rng: Any, parts: int) -> Any:
     # Every part takes rows from each device's share: no rows move between devices.
     rows_ABT1 = jnp.swapaxes(rows_BT1.reshape(-1, parts, rows_BT1.shape[-1]), 0, 1)
 
     def add_part(sums: Any, part: Any) -> tuple[Any, None]:
         index, rows = part
         part_rng = None if rng is None else jax.random.fold_in(rng, index)
-        value_and_grads = jax.value_and_grad(mean_loss)(params, rows, part_rng)
+        value_and_grads = jax.value_and_grad(share)(params, rows, part_rng)
         return jax.tree.map(jnp.add, sums, value_and_grads), None
 
     zeros = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, params))
     sums, _ = jax.lax.scan(add_part, zeros, (jnp.arange(parts), rows_ABT1))
-    return jax.tree.map(lambda total: total / parts, sums)
+    return sums

@@ -25,6 +25,8 @@ from jgpt2.model import count, gpt2, sizes
         ("XL", "xl"),
         ("8b", "8b"),
         ("8.3B", "8b"),
+        ("small-128", "small-128"),
+        ("XL-128", "xl-128"),
     ],
 )
 def test_sizes_answer_to_all_their_names(name, canonical):
@@ -53,6 +55,16 @@ def test_parameters_are_counted_as_published_and_as_built(model, vocab_size, par
     _, params = gpt2.abstract(dataclasses.replace(model, scan_layers=True), vocab_size)
     padding = (gpt2.padded_vocab(vocab_size) - vocab_size) * model.embed_dim
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) - padding == parameters
+
+
+@pytest.mark.parametrize("name", ["small", "medium", "large", "xl"])
+def test_the_128_shapes_halve_the_heads_and_keep_the_count(name):
+    _, model = sizes.by_name(name)
+    _, other = sizes.by_name(f"{name}-128")
+    assert other.embed_dim // other.heads == 128
+    assert other.heads == model.heads // 2
+    if name != "xl":  # 1600 is no multiple of 128
+        assert count.parameters(other, 50_257) == count.parameters(model, 50_257)
 
 
 def test_megatron_has_heads_of_128():

@@ -62,7 +62,7 @@ def rows_of(run):
 
 
 def final_state(trainer, run):
-    state = checkpoint.restore(run / runs.CHECKPOINTS, 14, trainer.abstract_state)
+    state = checkpoint.restore(run / runs.CHECKPOINTS, 14, trainer.program.abstract_state)
     return jax.tree.map(np.asarray, state)
 
 
@@ -124,7 +124,7 @@ def test_a_run_stopped_at_many_steps_is_the_same_run(trainer, whole, go, tmp_pat
         assert ("going on from step" in said) == (step > 2)
     assert go() == 0
     assert_same_run(trainer, run, whole)
-    assert trainer.step._cache_size() == 1
+    assert trainer.program.step._cache_size() == 1
 
 
 @pytest.fixture(scope="module")
@@ -272,11 +272,11 @@ def poisoned(trainer, step, spoil):
     """The trainer, whose metrics or state at a step are spoilt."""
 
     def take(state, rows, token_bytes):
-        after, metrics = trainer.step(state, rows, token_bytes)
+        after, metrics = trainer.program.step(state, rows, token_bytes)
         with jax.transfer_guard("allow"):
             return spoil(after, metrics) if int(after.step) == step else (after, metrics)
 
-    return dataclasses.replace(trainer, step=take)
+    return dataclasses.replace(trainer, program=dataclasses.replace(trainer.program, step=take))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(trainer, go, tmp_path):

@@ -123,18 +123,18 @@ def test_dropout_is_decided_by_seed_and_step(make, batches):
 @pytest.mark.parametrize("shape", MESHES)
 def test_sharded_steps_equal_those_of_one_device(shape, gathered, change, trainer, make, batches):
     data, fsdp, tensor = shape
-    if shape != tuple(trainer.mesh.shape.values()):
+    if shape != tuple(trainer.program.mesh.shape.values()):
         mesh = {"data": data, "fsdp": fsdp, "tensor": tensor}
         trainer = loop.prepare(change(mesh=mesh), gathered)
     take, expected = make(dropout_seed=0)
     first = expected.params
-    with jax.set_mesh(trainer.mesh):
-        state = trainer.initialise()
+    with jax.set_mesh(trainer.program.mesh):
+        state = trainer.program.initialise()
         assert_sharded(state, fsdp * tensor)
         for rows in batches:
-            placed = jax.device_put(rows, sharding.batch_sharding(trainer.mesh))
+            placed = jax.device_put(rows, sharding.batch_sharding(trainer.program.mesh))
             assert placed.addressable_shards[0].data.shape[0] == 8 // (data * fsdp)
-            state, metrics = trainer.step(state, placed, trainer.token_bytes)
+            state, metrics = trainer.program.step(state, placed, trainer.token_bytes)
             expected, expected_metrics = take(expected, rows)
             assert_close(metrics, expected_metrics, 1e-5)
     assert distance(first, expected.params) > 1e-3
@@ -152,11 +152,13 @@ def assert_sharded(state, parts):
 
 
 def test_many_steps_are_one_compilation_and_give_their_memory_on(trainer, batches):
-    placement = sharding.batch_sharding(trainer.mesh)
-    with jax.set_mesh(trainer.mesh):
-        state = trainer.initialise()
+    placement = sharding.batch_sharding(trainer.program.mesh)
+    with jax.set_mesh(trainer.program.mesh):
+        state = trainer.program.initialise()
         for rows in batches:
             last = state
-            state, _ = trainer.step(state, jax.device_put(rows, placement), trainer.token_bytes)
+            state, _ = trainer.program.step(
+                state, jax.device_put(rows, placement), trainer.token_bytes
+            )
             assert all(leaf.is_deleted() for leaf in jax.tree.leaves(last))
-    assert trainer.step._cache_size() == 1
+    assert trainer.program.step._cache_size() == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from jgpt2.train import devices
+from jgpt2 import chips
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from jgpt2.train import devices
     ],
 )
 def test_a_device_is_known_by_its_whole_name(kind, expected):
-    assert devices.peak_flops(kind) == expected
+    assert chips.peak_flops(kind) == expected

@@ -1,0 +1,33 @@
+"""GPT-2 medium with 8 heads of 128: another architecture than GPT-2's, for TPUs.
+
+    jgpt2 train configs/medium-128.py --run runs/medium-128-sp-16k --dataset ja --tokenizer sp-16k
+
+Attention costs half of `medium.py`'s; no checkpoint of OpenAI's fits. Needs accelerators. It has
+not been trained to its end here: cost and result are not known yet.
+"""
+
+from jgpt2.config import (
+    Batch,
+    Budget,
+    Checkpoint,
+    Evaluation,
+    Experiment,
+    Mesh,
+    Optimizer,
+    Schedule,
+)
+from jgpt2.model import sizes
+
+config = Experiment(
+    name="medium-128",
+    tokenizer="sp-16k",
+    model=sizes.MEDIUM_128,
+    # 524,288 tokens a step and 3e-4: GPT-3 medium (Brown et al. 2020, table 2.1).
+    optimizer=Optimizer(peak_lr=3e-4),
+    batch=Batch(sequences=512),
+    schedule=Schedule(kind="wsd", warmup=0.01, decay=0.2, final_lr=0.0),
+    budget=Budget(num_bytes=20_000_000_000),
+    mesh=Mesh(fsdp=None),
+    evaluation=Evaluation(every_steps=1000, max_bytes=2_000_000),
+    checkpoint=Checkpoint(every_steps=1000, keep_last=3),
+)

@@ -1,0 +1,91 @@
+"""The compiled parts of a run, from its config and a mesh alone: the training loop runs them,
+`jgpt2 plan` compiles them for devices that are not there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jgpt2 import chips, config
+from jgpt2.model import gpt2, sharding
+from jgpt2.train import compiler, optim
+from jgpt2.train.step import Metrics, TrainState, train_step
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one run executes; use it inside `jax.set_mesh(program.mesh)`."""
+
+    mesh: Mesh
+    step: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+    """(state, rows, token_bytes) -> (state, metrics), jitted; the state is donated."""
+    initialise: Callable[[], TrainState]
+    abstract_state: TrainState
+    """Shapes, types and places of the state."""
+    abstract_rows: jax.ShapeDtypeStruct
+    """[B, context + 1] the rows of a step."""
+    abstract_token_bytes: jax.ShapeDtypeStruct
+    """[U] the bytes of each token of the vocabulary."""
+
+    def compile(self) -> jax.stages.Compiled:
+        """The step as the mesh's devices would run it."""
+        with jax.set_mesh(self.mesh):
+            lowered = self.step.lower(  # pyright: ignore[reportFunctionMemberAccess]
+                self.abstract_state, self.abstract_rows, self.abstract_token_bytes
+            )
+            return lowered.compile()
+
+
+def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mesh: Mesh) -> Program:
+    """The program of an experiment with a vocabulary of that size, trained for `num_steps`.
+
+    Raises InputError when model, vocabulary or batch do not divide over the mesh.
+    """
+    model, batch = experiment.model, experiment.batch
+    rows = batch.sequences // batch.accumulation
+    sharding.check(model, gpt2.padded_vocab(vocab_size), rows, mesh)
+    lr = optim.schedule(
+        experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=num_steps
+    )
+    optimizer = optim.make(experiment.optimizer, lr)
+    graphdef, _ = gpt2.abstract(model, vocab_size)
+
+    def initialise() -> TrainState:
+        _, params = gpt2.create(model, vocab_size, experiment.seed)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    abstract = jax.eval_shape(initialise)
+    shardings = sharding.shardings(abstract, mesh)
+    by_row, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
+    step = jax.jit(
+        partial(
+            train_step,
+            graphdef=graphdef,
+            optimizer=optimizer,
+            lr=lr,
+            accumulation=batch.accumulation,
+            dropout_seed=experiment.seed if model.dropout else None,
+        ),
+        donate_argnums=0,
+        in_shardings=(shardings, by_row, everywhere),
+        out_shardings=(shardings, everywhere),
+        compiler_options=compiler.options(chips.by_device_kind(mesh.devices.flat[0].device_kind)),
+    )
+    return Program(
+        mesh=mesh,
+        step=step,
+        initialise=jax.jit(initialise, out_shardings=shardings),
+        abstract_state=jax.tree.map(
+            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+            abstract,
+            shardings,
+        ),
+        abstract_rows=jax.ShapeDtypeStruct(
+            (batch.sequences, model.context + 1), jnp.int32, sharding=by_row
+        ),
+        abstract_token_bytes=jax.ShapeDtypeStruct((vocab_size,), jnp.int32, sharding=everywhere),
+    )
