@@ -86,7 +86,7 @@ def _attend(
     recent: Recent,
 ) -> tuple[Float[Array, "B D"], tuple[Array, Array]]:
     """As `attention.attend` for one query, over the cache and the recent tokens together."""
-    qkv_B3HK = part.qkv(x_BD).reshape(len(x_BD), 3, part.heads, -1)
+    qkv_B3HK = part.qkv(x_BD).reshape(len(x_BD), 3, part.model.heads, -1)
     q_BHK, k_BHK, v_BHK = (qkv_B3HK[:, i] for i in range(3))
     k_BHSK, v_BHSK = held.keys[layer], held.values[layer]
     k_BHCK = jax.lax.dynamic_update_slice_in_dim(recent.keys[layer], k_BHK[:, :, None], place, 2)
