@@ -6,6 +6,7 @@ text can be shown while it grows, and a batch ends when its last row does.
 Dims: B rows, T prompt places, C tokens of a chunk, V vocabulary.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -15,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int, Int32, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt32
 
 from jgpt2 import config
 from jgpt2.errors import InputError
 from jgpt2.generate import sampling
 from jgpt2.model import cache as kv_cache
-from jgpt2.model import gpt2
+from jgpt2.model import decoding, gpt2, layout
 from jgpt2.model import sharding as model_sharding
 
 Finish = Literal["eot", "length", "context"]
@@ -41,7 +42,7 @@ class Row(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What the loop carries."""
+    """What goes from chunk to chunk."""
 
     cache: kv_cache.KVCache
     last: Int32[Array, " B"]
@@ -50,6 +51,33 @@ class _State(NamedTuple):
     """Tokens drawn in the rows that go on."""
     is_done: Bool[Array, " B"]
     rng: Key[Array, " B"]
+
+
+class _Graph:
+    """The static part of a model under a hash made once: of itself it takes 2 ms at every call."""
+
+    def __init__(self, graphdef: nnx.GraphDef[gpt2.GPT2]) -> None:
+        self.graphdef = graphdef
+        self._hash = hash(graphdef)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Graph) and self.graphdef == other.graphdef
+
+
+class _Drawing(NamedTuple):
+    """What the loop of one chunk carries; the cache lies outside and is only read."""
+
+    place: Int32[Array, ""]
+    """Tokens drawn in this chunk."""
+    last: Int32[Array, " B"]
+    is_done: Bool[Array, " B"]
+    num_read: Int32[Array, " B"]
+    """Tokens of this chunk that count: those read before the row was done."""
+    recent: decoding.Recent
+    ids: Int32[Array, "B C"]
 
 
 class _Limits(NamedTuple):
@@ -126,23 +154,35 @@ def stream(
         rooms = [min(room, max_tokens) for room in rooms]
     rows = [np.concatenate([[eot], prompt]).astype(np.int32) for prompt in prompts]
     everywhere = _everywhere(sharding)
+    if model.scan_layers:
+        graphdef, params = _unstack(graphdef, params, model)
+    graph = _Graph(graphdef)
 
     def draw() -> Iterator[Int32[np.ndarray, "B C"]]:
         streams = _place(np.asarray([seed, first_index], np.uint32), everywhere)
-        state = _start(graphdef, params, model, rows, rooms, streams, sharding)
+        state = _start(graph, params, model, rows, rooms, streams, sharding)
         limits = _Limits(
             min_tokens=_place(np.asarray(min_tokens, np.int32), everywhere),
             room=_place(np.asarray(rooms, np.int32), sharding),
         )
         while True:
-            state, ids_BC = _advance(graphdef, sampler, eot, sharding, params, state, limits)
+            state, ids_BC = _advance(graph, sampler, eot, sharding, params, state, limits)
             yield jax.device_get(ids_BC)
 
     return _cut(draw(), rooms, eot=eot, max_tokens=max_tokens)
 
 
+def _unstack(
+    graphdef: nnx.GraphDef[gpt2.GPT2], params: gpt2.Params, model: config.Model
+) -> tuple[nnx.GraphDef[gpt2.GPT2], gpt2.Params]:
+    """The same model with a block of its own for each layer: cut once, not at every token."""
+    unscanned = dataclasses.replace(model, scan_layers=False)
+    vocab_size = nnx.merge(graphdef, params).vocab_size
+    return gpt2.abstract(unscanned, vocab_size)[0], jax.jit(layout.unstack_blocks)(params)
+
+
 def _start(
-    graphdef: nnx.GraphDef[gpt2.GPT2],
+    graph: _Graph,
     params: gpt2.Params,
     model: config.Model,
     rows: Sequence[Int32[np.ndarray, " tokens"]],
@@ -157,7 +197,7 @@ def _start(
     for ids_T, row in zip(ids_BT, rows, strict=True):
         ids_T[: len(row) - 1] = row[:-1]
     return _prefill(
-        graphdef,
+        graph,
         _bucket(longest, model.context),
         sharding,
         params,
@@ -194,7 +234,7 @@ def _cut(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _prefill(
-    graphdef: nnx.GraphDef[gpt2.GPT2],
+    graph: _Graph,
     num_places: int,
     sharding: NamedSharding | None,
     params: gpt2.Params,
@@ -204,7 +244,7 @@ def _prefill(
     streams: UInt32[Array, " 2"],
 ) -> _State:
     """Reads prompts padded on the right, of which `length_B` tokens count, into a fresh cache."""
-    module = nnx.merge(graphdef, params)
+    module = nnx.merge(graph.graphdef, params)
     held = kv_cache.empty(module.model, len(ids_BT), num_places)
     _, held = module(ids_BT, cache=held)
     seed, first_index = streams
@@ -221,7 +261,7 @@ def _prefill(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=5)
 def _advance(
-    graphdef: nnx.GraphDef[gpt2.GPT2],
+    graph: _Graph,
     sampler: sampling.Sampler,
     eot: int,
     sharding: NamedSharding | None,
@@ -230,38 +270,61 @@ def _advance(
     limits: _Limits,
 ) -> tuple[_State, Int32[Array, "B C"]]:
     """Draws up to CHUNK tokens per row, fewer when all rows are done; the rest is EOT."""
-    module = nnx.merge(graphdef, params)
+    module = nnx.merge(graph.graphdef, params)
 
-    def goes_on(carry: tuple[Array, _State, Array]) -> Array:
-        i, state, _ = carry
-        return (i < CHUNK) & ~jnp.all(state.is_done)
+    def goes_on(now: _Drawing) -> Array:
+        return (now.place < CHUNK) & ~jnp.all(now.is_done)
 
-    def draw(carry: tuple[Array, _State, Array]) -> tuple[Array, _State, Array]:
-        i, state, ids_BC = carry
-        x_B1D, held = module(state.last[:, None], cache=state.cache)
-        logits_BV = module.logits(x_B1D)[:, 0, : module.vocab_size]
-        is_early_eot_V = (jnp.arange(module.vocab_size) == eot) & (
-            state.num_drawn < limits.min_tokens
-        )
-        logits_BV = jnp.where(is_early_eot_V[None], -jnp.inf, logits_BV)
-        rng_B = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.rng, state.num_drawn)
-        ids_B = sampling.sample(logits_BV, rng_B, sampler).astype(jnp.int32)
-        ids_B = jnp.where(state.is_done, eot, ids_B)
-        num_drawn = state.num_drawn + 1
-        is_done_B = state.is_done | (ids_B == eot) | (num_drawn >= limits.room)
-        # A row that is done stays at its length: it must not grow past its places.
-        length_B = jnp.where(state.is_done, state.cache.length, held.length)
-        held = kv_cache.with_length(held, length_B)
-        state = _State(held, ids_B, num_drawn, is_done_B, state.rng)
-        return i + 1, state, ids_BC.at[:, i].set(ids_B)
+    def draw(now: _Drawing) -> _Drawing:
+        x_B1D, recent = decoding.read(module, now.last, now.place, state.cache, now.recent)
+        num_drawn = state.num_drawn + now.place
+        ids_B = _sample(module, x_B1D, state.rng, num_drawn, sampler, eot, limits)
+        ids_B = jnp.where(now.is_done, eot, ids_B)
+        is_done_B = now.is_done | (ids_B == eot) | (num_drawn + 1 >= limits.room)
+        num_read_B = now.num_read + ~now.is_done
+        ids_BC = now.ids.at[:, now.place].set(ids_B)
+        return _Drawing(now.place + 1, ids_B, is_done_B, num_read_B, recent, ids_BC)
 
-    ids_BC = jnp.full((len(state.last), CHUNK), eot, jnp.int32)
-    _, state, ids_BC = jax.lax.while_loop(goes_on, draw, (jnp.zeros((), jnp.int32), state, ids_BC))
+    num_rows = len(state.last)
+    drawn = jax.lax.while_loop(
+        goes_on,
+        draw,
+        _Drawing(
+            place=jnp.zeros((), jnp.int32),
+            last=state.last,
+            is_done=state.is_done,
+            num_read=jnp.zeros(num_rows, jnp.int32),
+            recent=decoding.no_recent(module.model, num_rows, CHUNK),
+            ids=jnp.full((num_rows, CHUNK), eot, jnp.int32),
+        ),
+    )
+    # A row that is done stays at its length: it must not grow past its places.
+    held = decoding.settle(state.cache, drawn.recent, drawn.num_read)
+    num_drawn = state.num_drawn + drawn.place
+    state = _State(held, drawn.last, num_drawn, drawn.is_done, state.rng)
+    ids_BC = drawn.ids
     if sharding is not None:
         # Every process reads all rows, so that all agree on when to stop.
         everywhere = NamedSharding(sharding.mesh, PartitionSpec())
         ids_BC = jax.lax.with_sharding_constraint(ids_BC, everywhere)
     return _hold(state, sharding), ids_BC
+
+
+def _sample(
+    module: gpt2.GPT2,
+    x_B1D: Float[Array, "B 1 D"],
+    rng_B: Key[Array, " B"],
+    num_drawn: Int32[Array, ""],
+    sampler: sampling.Sampler,
+    eot: int,
+    limits: _Limits,
+) -> Int32[Array, " B"]:
+    """The next token of each row; no EOT before `min_tokens`."""
+    logits_BV = module.logits(x_B1D)[:, 0, : module.vocab_size]
+    is_early_eot_V = (jnp.arange(module.vocab_size) == eot) & (num_drawn < limits.min_tokens)
+    logits_BV = jnp.where(is_early_eot_V[None], -jnp.inf, logits_BV)
+    rng_B = jax.vmap(jax.random.fold_in, in_axes=(0, None))(rng_B, num_drawn)
+    return sampling.sample(logits_BV, rng_B, sampler).astype(jnp.int32)
 
 
 def _hold(state: _State, sharding: NamedSharding | None) -> _State:

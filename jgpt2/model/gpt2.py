@@ -6,6 +6,8 @@ parameters, with `nnx.merge(graphdef, params)` inside. Parameters are float32, a
 D model width, H heads, K head width, F MLP width, V padded vocabulary, N layers, M = B·T rows.
 """
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, overload
@@ -161,10 +163,20 @@ def create(model: config.Model, vocab_size: int, seed: int) -> tuple[nnx.GraphDe
     The numbers depend neither on `scan_layers` nor on the padding of the vocabulary. To draw them
     where they will live: `jax.jit(lambda: create(...)[1], out_shardings=...)()`.
     """
-    graphdef, state = nnx.split(GPT2(model, vocab_size, seed), nnx.Param)
-    return graphdef, nnx.to_pure_dict(state)
+    # All layers are drawn by one program of one layer, which compiles in a fifth of the time.
+    stacked = dataclasses.replace(model, scan_layers=True)
+    params = nnx.to_pure_dict(nnx.split(GPT2(stacked, vocab_size, seed), nnx.Param)[1])
+    graphdef, _ = abstract(model, vocab_size)
+    if not model.scan_layers:
+        layers = range(model.layers)
+        params["blocks"] = {
+            layer: jax.tree.map(lambda leaf, layer=layer: leaf[layer], params["blocks"])
+            for layer in layers
+        }
+    return graphdef, params
 
 
+@functools.lru_cache(maxsize=8)
 def abstract(model: config.Model, vocab_size: int) -> tuple[nnx.GraphDef[GPT2], Params]:
     """What `create` gives with shapes and types in place of arrays; costs nothing at any size."""
     module = nnx.eval_shape(lambda: GPT2(model, vocab_size, seed=0))

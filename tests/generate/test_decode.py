@@ -9,7 +9,7 @@ from jgpt2 import config
 from jgpt2.errors import InputError
 from jgpt2.generate import decode
 from jgpt2.generate.sampling import Sampler
-from jgpt2.model import gpt2, sharding
+from jgpt2.model import gpt2, layout, sharding
 
 EOT = 256
 PROMPTS = [np.frombuffer(text.encode(), np.uint8) for text in ("", "吾輩は猫である。", "犬")]
@@ -145,6 +145,16 @@ def test_bfloat16_and_stacked_layers_generate(model):
         graphdef, params, other, PROMPTS[2:], eot=EOT, sampler=Sampler(), seed=0, max_tokens=4
     )
     assert len(row.ids) <= 4
+
+
+def test_stacked_layers_write_the_same(created, model, write):
+    scanned = dataclasses.replace(model, scan_layers=True)
+    graphdef, _ = gpt2.abstract(scanned, 257)
+    stacked = layout.stack_blocks(created[1])
+    rows = decode.generate(
+        graphdef, stacked, scanned, PROMPTS, eot=EOT, sampler=Sampler(), seed=4, max_tokens=24
+    )
+    assert ids_of(rows) == ids_of(write(PROMPTS, seed=4, max_tokens=24))
 
 
 @pytest.mark.parametrize("is_split", [False, True])
