@@ -13,6 +13,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from jgpt2.model import attention
@@ -62,8 +63,10 @@ def _forward(q_NTK, k_NTK, v_NTK, block):
         mixed_NCK = _columns(exps_NCS.astype(v_NSK.dtype), v_NSK) / total_NC1
         mixed.append(mixed_NCK.astype(v_NSK.dtype))
         logsumexps.append((best_NC1 + jnp.log(total_NC1))[..., 0])
-    mixed_NTK = jnp.concatenate(mixed, axis=1)
-    return mixed_NTK, (q_NTK, k_NTK, v_NTK, mixed_NTK, jnp.concatenate(logsumexps, axis=1))
+    # Named for `remat`: with both kept, the backward pass does not attend a second time.
+    mixed_NTK = checkpoint_name(jnp.concatenate(mixed, axis=1), "attention")
+    logsumexp_NT = checkpoint_name(jnp.concatenate(logsumexps, axis=1), "attention")
+    return mixed_NTK, (q_NTK, k_NTK, v_NTK, mixed_NTK, logsumexp_NT)
 
 
 def _backward(block, residuals, dmixed_NTK):
