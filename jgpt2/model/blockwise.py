@@ -10,6 +10,7 @@ Dims: B batch, T positions, H heads, K head width, D = H·K, N = B·H; C queries
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,8 @@ def _backward(block, residuals, dmixed_NTK):
     # Σ p·dp over the keys (Dao et al. 2022, equation 4).
     delta_NT = jnp.sum(dmixed_NTK.astype(jnp.float32) * mixed_NTK.astype(jnp.float32), axis=-1)
     blocks = _blocks(q_NTK.shape[1], block)
-    dq, dk, dv = [0.0] * len(blocks), [], []
+    dq: list[Any] = [0.0] * len(blocks)
+    dk, dv = [], []
     for index, (start, stop) in enumerate(blocks):
         # A block of keys, and the queries from its start on: their weights with the keys as rows.
         k_NSK, v_NSK = k_NTK[:, start:stop], v_NTK[:, start:stop]
