@@ -51,7 +51,7 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _step(args: argparse.Namespace) -> Callable[[], float]:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     device = "cuda" if args.device == "gpu" else "cpu"
     torch.manual_seed(0)
@@ -100,7 +100,7 @@ def _nanogpt(shape: dict[str, int], path: str) -> tuple[Any, Callable[..., Any]]
 
 def _transformers(shape: dict[str, int], path: str | None) -> tuple[Any, Callable[..., Any]]:
     del path
-    import transformers
+    import transformers  # pyright: ignore[reportMissingImports]
 
     transformers.logging.set_verbosity_error()
     made = transformers.GPT2LMHeadModel(

@@ -19,8 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt32
 
 from jgpt2 import config
-from jgpt2.errors import InputError
-from jgpt2.generate import sampling
+from jgpt2.generate import checks, sampling
 from jgpt2.model import cache as kv_cache
 from jgpt2.model import decoding, gpt2, layout
 from jgpt2.model import sharding as model_sharding
@@ -147,8 +146,8 @@ def stream(
     context, when they do not divide over the devices of `sharding`, when the lengths contradict
     each other, or when seed or index are out of range.
     """
-    _check_prompts(prompts, model.context, sharding)
-    _check_settings(seed, first_index, min_tokens, max_tokens)
+    checks.require_prompts(prompts, model.context, sharding)
+    checks.require_settings(seed, first_index, min_tokens, max_tokens)
     rooms = [model.context - len(prompt) for prompt in prompts]
     if max_tokens is not None:
         rooms = [min(room, max_tokens) for room in rooms]
@@ -347,8 +346,10 @@ def _hold(state: _State, sharding: NamedSharding | None) -> _State:
 
 
 def _bucket(length: int, context: int) -> int:
-    """The next power of two from CHUNK on, at most the context: few lengths are compiled."""
-    return min(context, max(CHUNK, 1 << (length - 1).bit_length() if length else 0))
+    """The next of CHUNK x 1, 2, 3, 4, 6, 8, 12, ..., at most the context: few are compiled."""
+    power = max(CHUNK, 1 << (length - 1).bit_length() if length else 0)
+    fits_three_quarters = power >= 4 * CHUNK and length <= power * 3 // 4
+    return min(context, power * 3 // 4 if fits_three_quarters else power)
 
 
 def _everywhere(sharding: NamedSharding | None) -> NamedSharding | None:
@@ -359,41 +360,3 @@ def _place(values: np.ndarray, sharding: NamedSharding | None) -> jax.Array:
     if sharding is None:
         return jax.device_put(values)
     return jax.make_array_from_callback(values.shape, sharding, lambda part: values[part])
-
-
-def _check_prompts(
-    prompts: Sequence[Int[np.ndarray, " tokens"]],
-    context: int,
-    sharding: NamedSharding | None,
-) -> None:
-    if not prompts:
-        raise InputError("no prompt to continue; give at least one, which may be empty.")
-    for prompt in prompts:
-        if len(prompt) >= context:
-            raise InputError(
-                f"the prompt has {len(prompt)} tokens, but the context of {context} holds "
-                f"{context - 1} after its end-of-text token; shorten the prompt."
-            )
-    if sharding is None:
-        return
-    parts = sharding.mesh.size // sharding.shard_shape((sharding.mesh.size,))[0]
-    if len(prompts) % parts:
-        raise InputError(
-            f"{len(prompts)} prompts do not divide over the {parts} devices that share a batch; "
-            f"give a multiple of {parts}, or place every row on every device."
-        )
-
-
-def _check_settings(seed: int, first_index: int, min_tokens: int, max_tokens: int | None) -> None:
-    for name, value in (("seed", seed), ("first_index", first_index)):
-        if not 0 <= value < 2**32:
-            raise InputError(f"{name}={value} is out of range; choose 0 to {2**32 - 1}.")
-    if max_tokens is not None and max_tokens < 1:
-        raise InputError(f"max_tokens={max_tokens} asks for no text; choose 1 or more.")
-    if min_tokens < 0:
-        raise InputError(f"min_tokens={min_tokens} is negative; choose 0 or more.")
-    if max_tokens is not None and min_tokens > max_tokens:
-        raise InputError(
-            f"min_tokens={min_tokens} is above max_tokens={max_tokens}; lower it, or raise "
-            "max_tokens."
-        )

@@ -10,9 +10,11 @@ Dims: B batch, T positions, H heads, K head width, D = H·K, N = B·H; C queries
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from jgpt2.model import attention
@@ -62,8 +64,10 @@ def _forward(q_NTK, k_NTK, v_NTK, block):
         mixed_NCK = _columns(exps_NCS.astype(v_NSK.dtype), v_NSK) / total_NC1
         mixed.append(mixed_NCK.astype(v_NSK.dtype))
         logsumexps.append((best_NC1 + jnp.log(total_NC1))[..., 0])
-    mixed_NTK = jnp.concatenate(mixed, axis=1)
-    return mixed_NTK, (q_NTK, k_NTK, v_NTK, mixed_NTK, jnp.concatenate(logsumexps, axis=1))
+    # Named for `remat`: with both kept, the backward pass does not attend a second time.
+    mixed_NTK = checkpoint_name(jnp.concatenate(mixed, axis=1), "attention")
+    logsumexp_NT = checkpoint_name(jnp.concatenate(logsumexps, axis=1), "attention")
+    return mixed_NTK, (q_NTK, k_NTK, v_NTK, mixed_NTK, logsumexp_NT)
 
 
 def _backward(block, residuals, dmixed_NTK):
@@ -71,7 +75,8 @@ def _backward(block, residuals, dmixed_NTK):
     # Σ p·dp over the keys (Dao et al. 2022, equation 4).
     delta_NT = jnp.sum(dmixed_NTK.astype(jnp.float32) * mixed_NTK.astype(jnp.float32), axis=-1)
     blocks = _blocks(q_NTK.shape[1], block)
-    dq, dk, dv = [0.0] * len(blocks), [], []
+    dq: list[Any] = [0.0] * len(blocks)
+    dk, dv = [], []
     for index, (start, stop) in enumerate(blocks):
         # A block of keys, and the queries from its start on: their weights with the keys as rows.
         k_NSK, v_NSK = k_NTK[:, start:stop], v_NTK[:, start:stop]

@@ -59,7 +59,7 @@ def clip(limit: float) -> optax.GradientTransformation:
     factor is multiplied in where the moments are updated, and the gradients are not written again.
     """
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         factor = limit / jnp.maximum(optax.tree.norm(updates), limit)
         return jax.tree.map(lambda grad: grad * factor.astype(grad.dtype), updates), state

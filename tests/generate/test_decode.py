@@ -186,6 +186,34 @@ def test_lengths_prompts_and_seeds_of_one_size_share_a_program(write):
     assert (decode._prefill._cache_size(), decode._advance._cache_size()) == compiled
 
 
+def test_a_stream_compiles_two_programs_and_the_next_one_none(created, model, write):
+    compiled = []
+
+    def note(event, _, **facts):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(facts.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        prompts = [PROMPTS[2]] * 5  # a batch of this size occurs nowhere else
+        write(prompts, max_tokens=20)
+        programs = [name for name in compiled if "_prefill" in name or "_advance" in name]
+        assert len(programs) == 2
+        compiled.clear()
+        write(prompts, seed=3, max_tokens=18)
+        assert compiled == []
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+
+
+@pytest.mark.parametrize(
+    ("length", "places"),
+    [(0, 16), (1, 16), (17, 32), (33, 48), (49, 64), (65, 96), (97, 128), (160, 192), (200, 200)],
+)
+def test_lengths_are_rounded_up_to_a_few(length, places):
+    assert decode._bucket(length, 200) == places
+
+
 def test_nothing_moves_between_host_and_device_unasked(write):
     expected = ids_of(write(PROMPTS, max_tokens=20))
     with jax.transfer_guard("disallow"):

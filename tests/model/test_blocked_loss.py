@@ -12,7 +12,7 @@ def given(vocab_size, num_ids, dtype=jnp.float32):
     keys = jax.random.split(jax.random.key(0), 3)
     x_CD = jax.random.normal(keys[0], (11, 16)).astype(dtype)
     tokens_VD = jax.random.normal(keys[1], (num_ids, 16)).astype(dtype)
-    targets_C = jax.random.randint(keys[2], 11, 0, vocab_size).at[:2].set(vocab_size - 1)
+    targets_C = jax.random.randint(keys[2], (11,), 0, vocab_size).at[:2].set(vocab_size - 1)
     return x_CD, tokens_VD, targets_C
 
 

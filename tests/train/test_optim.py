@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jgpt2 import config
@@ -91,3 +92,16 @@ def test_a_gradient_is_clipped_to_the_global_norm():
         for name, value in (("kernel", 3.0), ("bias", 8.0)):
             step = value * scale / (value * scale + 1)
             np.testing.assert_allclose(updates[name], -0.5 * step, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.01, 3.0])
+def test_clipping_is_that_of_optax(size):
+    grads = {"kernel": jnp.full((2, 3), size), "bias": jnp.arange(3.0) * size}
+    ours, theirs = optim.clip(1.0), optax.clip_by_global_norm(1.0)
+    state = ours.init(grads)
+    assert state == theirs.init(grads)  # checkpoints of one are read by the other
+    clipped, expected = ours.update(grads, state)[0], theirs.update(grads, state)[0]
+    is_clipped = bool(optax.tree.norm(grads) > 1)
+    assert is_clipped == (size == 3.0)
+    for name in grads:
+        np.testing.assert_allclose(clipped[name], expected[name], rtol=1e-6)
