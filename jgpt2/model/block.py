@@ -87,7 +87,6 @@ class Attention(nnx.Module):
                 dropout=self.model.dropout,
                 rng=rng,
             )
-            mixed_BTD = checkpoint_name(mixed_BTD, "attention")
             return self.out(mixed_BTD.reshape(x_MD.shape)), None
         qkv_BT3HK = qkv_BT3D.reshape(*qkv_BT3D.shape[:3], self.model.heads, -1)
         k_BHSK, v_BHSK = (

@@ -6,6 +6,7 @@ Dims: B batch, T positions, H heads, K head width, D = H·K.
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key
 
@@ -24,7 +25,9 @@ def attend(
 ) -> Float[Array, "B T D"]:
     """softmax(q·k / √K)·v of each head, over the keys up to each query.
 
-    With `rng` that share of the weights is dropped, which only the plain kernel does.
+    What the backward pass needs of it is named "attention" for `model.remat`, by every kernel for
+    itself: a second name around it would be a second copy. With `rng` that share of the weights is
+    dropped, which only the plain kernel does.
     """
     if kernel == "plain" or (rng is not None and dropout):
         return _plain(q_BTD, k_BTD, v_BTD, heads, dropout, rng)
@@ -55,7 +58,7 @@ def _plain(q_BTD, k_BTD, v_BTD, heads, dropout, rng):
         dropout=dropout,
         rng=rng,
     )
-    return mixed_BTHK.reshape(q_BTD.shape)
+    return checkpoint_name(mixed_BTHK.reshape(q_BTD.shape), "attention")
 
 
 def _pallas(q_BTD, k_BTD, v_BTD, heads):
@@ -98,7 +101,7 @@ def _cudnn(q_BTD, k_BTD, v_BTD, heads):
     mixed_BTHK = jax.nn.dot_product_attention(
         *(_split(x, heads) for x in (q_BTD, k_BTD, v_BTD)), is_causal=True, implementation="cudnn"
     )
-    return mixed_BTHK.reshape(q_BTD.shape)
+    return checkpoint_name(mixed_BTHK.reshape(q_BTD.shape), "attention")
 
 
 def _split(x_BTD: Array, heads: int) -> Array:
