@@ -189,7 +189,7 @@ class Mesh:
     """Copies of the model; None takes all devices that fsdp and tensor leave."""
     fsdp: int | None = 1
     """Devices that share out the parameters and the optimizer state; None takes the most that
-    divide the devices of a slice, up to 64."""
+    divide the devices of a slice, up to 32."""
     tensor: int = 1
     """Devices that share out heads, the MLP and the vocabulary."""
 

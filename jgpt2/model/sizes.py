@@ -19,7 +19,7 @@ SMALL = config.Model(layers=12, embed_dim=768, heads=12)
 MEDIUM = config.Model(layers=24, embed_dim=1024, heads=16)
 LARGE = config.Model(layers=36, embed_dim=1280, heads=20, scan_layers=True, remat="names")
 XL = config.Model(layers=48, embed_dim=1600, heads=25, scan_layers=True, remat="attention")
-MEGATRON_8B = config.Model(layers=72, embed_dim=3072, heads=24, scan_layers=True, remat="attention")
+MEGATRON_8B = config.Model(layers=72, embed_dim=3072, heads=24, scan_layers=True, remat="full")
 
 SMALL_128 = dataclasses.replace(SMALL, heads=6)
 MEDIUM_128 = dataclasses.replace(MEDIUM, heads=8)
