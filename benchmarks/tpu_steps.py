@@ -70,7 +70,6 @@ CASES = {
         most_hbm_gb=7.6,
         least_mfu=0.52,
         kernel="1024x128",
-        changes={"remat": "names"},
     ),
     "345M": Case(
         size="345M",

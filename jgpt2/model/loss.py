@@ -65,6 +65,8 @@ def _chunked_forward(x_MD, tokens_VD, targets_M, vocab_size, chunks):
     total, dx, dtokens_VD = 0.0, [], 0.0
     of_chunk = blocked_loss.of_chunk if tuning.is_whole_on_cpu() else _of_chunk
     for x_CD, targets_C in zip(jnp.split(x_MD, chunks), jnp.split(targets_M, chunks), strict=True):
+        if dx:  # one chunk after another: together, the logits of several would be in memory
+            x_CD, dtokens_VD = jax.lax.optimization_barrier((x_CD, dtokens_VD))
         nll, dx_CD, share_VD = of_chunk(x_CD, tokens_VD, targets_C, vocab_size)
         total, dtokens_VD = total + nll, dtokens_VD + share_VD
         dx.append(dx_CD)
