@@ -89,7 +89,7 @@ def _of_chunk(x_CD, tokens_VD, targets_C, vocab_size):
     ids_V = jnp.arange(tokens_VD.shape[0])
     logits_CV = jax.lax.dot_general(x_CD, tokens_VD, (((1,), (1,)), ((), ())))
     if vocab_size < len(ids_V):
-        logits_CV = jnp.where(ids_V[None] < vocab_size, logits_CV, gpt2.PADDING_LOGIT)
+        logits_CV = jnp.where(ids_V[None] < vocab_size, logits_CV, blocked_loss.PADDING_LOGIT)
     best_C1 = jnp.max(logits_CV, axis=-1, keepdims=True).astype(jnp.float32)
     exps_CV = jnp.exp(logits_CV.astype(jnp.float32) - best_C1)
     ones_VL = jnp.ones((tokens_VD.shape[0], 128), tokens_VD.dtype)
