@@ -8,6 +8,7 @@ Dims: B batch, T positions, D width, V padded vocabulary, M = B·T rows, C rows 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,9 @@ def _chunked_nll(
 
 
 def _chunked_forward(x_MD, tokens_VD, targets_M, vocab_size, chunks):
-    total, dx, dtokens_VD = 0.0, [], 0.0
+    total: Any = 0.0
+    dtokens_VD: Any = 0.0
+    dx = []
     of_chunk = blocked_loss.of_chunk if tuning.is_whole_on_cpu() else _of_chunk
     for x_CD, targets_C in zip(jnp.split(x_MD, chunks), jnp.split(targets_M, chunks), strict=True):
         nll, dx_CD, share_VD = of_chunk(x_CD, tokens_VD, targets_C, vocab_size)
