@@ -16,6 +16,8 @@ Dataset = str | dict[str, float]
 
 A weight is a share of the UTF-8 bytes of text, so that it means the same for every vocabulary.
 """
+Remat = Literal["none", "dots", "names", "attention", "full"]
+"""What the backward pass recomputes of a block; `Model.remat` says what each means."""
 
 
 def _require(holds: bool, message: str) -> None:
@@ -41,10 +43,10 @@ class Model:
     """Type of activations and matrix products; the softmax and the loss are float32 either way."""
     scan_layers: bool = False
     """Compile one block and loop over it: compiles faster, may run slower than unrolled blocks."""
-    remat: Literal["none", "dots", "names", "attention", "full"] = "none"
+    remat: Remat | None = None
     """What the backward pass recomputes of a block: nothing; all but matrix products; all but what
     the block names (attention's inputs and output, the MLP's first product, the residual stream);
-    all but attention's output; or everything."""
+    all but attention's output; or everything. None takes what suits the devices."""
     attention: Literal["plain", "blockwise", "pallas", "splash", "cudnn"] | None = None
     """How whole rows attend in training; None takes what is fastest on the devices of the mesh."""
     loss_chunks: int | None = None

@@ -12,17 +12,24 @@ from pathlib import Path
 # glibc, malloc.h
 M_TRIM_THRESHOLD = -1
 M_TOP_PAD = -2
-M_MMAP_MAX = -4
+M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
+
+MAPPED_BYTES = 512 * 2**20
+"""Buffers of that size are mapped and given back: the working memory of a step on long rows.
+
+In what is kept, small objects take the edge of its place between two steps; the next one then needs
+another as large. Mapping costs a twentieth of such a step, a third of a small one.
+"""
 
 ACCELERATORS = ("nvidia[0-9]*", "accel[0-9]*", "vfio/[0-9]*")
 """Device files of GPUs and TPUs: where there are some, buffers do not come from malloc."""
 
 
 def keep() -> bool:
-    """Tells glibc to keep what is freed; whether it did. Call before JAX is imported.
+    """Tells glibc to keep what is freed, up to `MAPPED_BYTES`; whether it did.
 
-    Does nothing where there is an accelerator, or another C library.
+    Call before JAX is imported. Does nothing where there is an accelerator, or another C library.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -32,5 +39,10 @@ def keep() -> bool:
     if mallopt is None:
         return False
     # One arena: the others are made of maps of 64 MiB at most, and map larger buffers one by one.
-    settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: 64 * 2**20}
+    settings = {
+        M_ARENA_MAX: 1,
+        M_MMAP_THRESHOLD: MAPPED_BYTES,
+        M_TRIM_THRESHOLD: -1,
+        M_TOP_PAD: 64 * 2**20,
+    }
     return all([mallopt(name, value) for name, value in settings.items()])

@@ -15,7 +15,7 @@ MAX_BLOCK = 4096
 """Most ids of a block."""
 LANES = 8
 """What a block is a multiple of: float32 in a vector register of AVX2."""
-HIDDEN_LOGIT = -1e30
+PADDING_LOGIT = -1e30
 """Logit of the padding: probability exactly 0 in float32, and never NaN."""
 
 
@@ -37,7 +37,7 @@ def of_chunk(
     logits_GCS = _batched(_spread(x_CD, len(tokens_GSD)), tokens_GSD, (2, 2))
     if vocab_size < num_ids:
         is_real_GS = jnp.arange(num_ids).reshape(-1, size) < vocab_size
-        logits_GCS = jnp.where(is_real_GS[:, None], logits_GCS, HIDDEN_LOGIT)
+        logits_GCS = jnp.where(is_real_GS[:, None], logits_GCS, PADDING_LOGIT)
     best_C = jnp.max(logits_GCS, axis=(0, 2))
     exps_GCS = jnp.exp(logits_GCS - best_C[None, :, None])
     total_C = jnp.sum(exps_GCS, axis=(0, 2))

@@ -4,6 +4,8 @@
 Dims: B batch, T positions, H heads, K head width, D = H·K.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
@@ -93,7 +95,7 @@ def _splash(q_BTD, k_BTD, v_BTD, heads):
         interpret=tuning.platform() != "tpu",
     )
     q_BHTK = (q_BTHK * head_dim**-0.5).swapaxes(1, 2)
-    mixed_BHTK = jax.vmap(kernel)(q_BHTK, k_BTHK.swapaxes(1, 2), v_BTHK.swapaxes(1, 2))
+    mixed_BHTK: Any = jax.vmap(kernel)(q_BHTK, k_BTHK.swapaxes(1, 2), v_BTHK.swapaxes(1, 2))
     return mixed_BHTK.swapaxes(1, 2).reshape(q_BTD.shape).astype(q_BTD.dtype)
 
 

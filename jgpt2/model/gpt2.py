@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jgpt2 import config
 from jgpt2.errors import InputError
-from jgpt2.model import attention, block, sharding
+from jgpt2.model import attention, block, blocked_loss, sharding, tuning
 from jgpt2.model import cache as kv_cache
 
 Params = dict[str, Any]
@@ -29,8 +29,6 @@ VOCAB_MULTIPLE = 128
 """The token table is padded to this: the width of a TPU's matrix unit, and of any tensor mesh."""
 
 POSITION_STD = 0.01  # Radford et al.'s code, src/model.py `wpe` (transformers takes 0.02)
-PADDING_LOGIT = -1e30
-"""Logit of the padding: probability exactly 0 in float32, and never NaN."""
 
 
 class GPT2(nnx.Module):
@@ -129,7 +127,7 @@ class GPT2(nnx.Module):
         logits_MV = jnp.einsum("MD,VD->MV", x_MD, tokens_VD, preferred_element_type=jnp.float32)
         if self.vocab_size < tokens_VD.shape[0]:
             is_real_V = jnp.arange(tokens_VD.shape[0]) < self.vocab_size
-            logits_MV = jnp.where(is_real_V[None], logits_MV, PADDING_LOGIT)
+            logits_MV = jnp.where(is_real_V[None], logits_MV, blocked_loss.PADDING_LOGIT)
         return logits_MV.reshape(*x_BTD.shape[:2], -1)
 
     def _embed(self, ids_BT: Array, positions_BT: Array, rng: Array | None) -> Array:
@@ -204,7 +202,8 @@ def _rematerialised(
         whole = sharding.gather(params, model.compute_dtype)
         return nnx.merge(graphdef, whole)(x_BTD, positions_BT, rng=rng)[0]
 
-    if model.remat == "none":
+    remat = tuning.remat(model)
+    if remat == "none":
         return apply
     policies = jax.checkpoint_policies
     policy = {
@@ -213,7 +212,7 @@ def _rematerialised(
         "names": policies.save_only_these_names(*block.SAVED_NAMES),
         "attention": policies.save_only_these_names("attention"),
         "full": policies.nothing_saveable,
-    }[model.remat]
+    }[remat]
     # A scan body runs once per layer, so nothing outside it can be merged with its recomputation.
     return jax.checkpoint(apply, policy=policy, prevent_cse=not model.scan_layers)
 

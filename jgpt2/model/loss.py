@@ -8,6 +8,7 @@ Dims: B batch, T positions, D width, V padded vocabulary, M = B·T rows, C rows 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,9 @@ def _chunked_nll(
 
 
 def _chunked_forward(x_MD, tokens_VD, targets_M, vocab_size, chunks):
-    total, dx, dtokens_VD = 0.0, [], 0.0
+    total: Any = 0.0
+    dtokens_VD: Any = 0.0
+    dx = []
     of_chunk = blocked_loss.of_chunk if tuning.is_whole_on_cpu() else _of_chunk
     for x_CD, targets_C in zip(jnp.split(x_MD, chunks), jnp.split(targets_M, chunks), strict=True):
         if dx:  # one chunk after another: together, the logits of several would be in memory
@@ -91,7 +94,7 @@ def _of_chunk(x_CD, tokens_VD, targets_C, vocab_size):
     ids_V = jnp.arange(tokens_VD.shape[0])
     logits_CV = jax.lax.dot_general(x_CD, tokens_VD, (((1,), (1,)), ((), ())))
     if vocab_size < len(ids_V):
-        logits_CV = jnp.where(ids_V[None] < vocab_size, logits_CV, gpt2.PADDING_LOGIT)
+        logits_CV = jnp.where(ids_V[None] < vocab_size, logits_CV, blocked_loss.PADDING_LOGIT)
     best_C1 = jnp.max(logits_CV, axis=-1, keepdims=True).astype(jnp.float32)
     exps_CV = jnp.exp(logits_CV.astype(jnp.float32) - best_C1)
     ones_VL = jnp.ones((tokens_VD.shape[0], 128), tokens_VD.dtype)

@@ -45,6 +45,17 @@ def attention(model: config.Model, positions: int) -> str:
     return "blockwise" if where == "cpu" else "plain"
 
 
+def remat(model: config.Model) -> config.Remat:
+    """What the backward pass recomputes: the config's choice, or what costs least here.
+
+    A CPU makes what is elementwise again in the time that it takes to store and read it, in half
+    of the memory.
+    """
+    if model.remat is not None:
+        return model.remat
+    return "names" if platform() == "cpu" else "none"
+
+
 def loss_chunks(model: config.Model, rows: int, vocab_rows: int) -> int:
     """Parts that the logits of `rows` tokens are made in: few, each some hundred megabytes."""
     if model.loss_chunks is not None:

@@ -7,7 +7,7 @@ The run stays what it is: its batch is not changed, only how many parts it is wo
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args
 
 from jgpt2 import config
 from jgpt2.errors import InputError
@@ -23,7 +23,7 @@ _ROOM = 0.6
 _FSDP = (1, 4, 8, 16)
 _HALVINGS = 4
 _AS_FAST = 1.01
-_REMATS = tuple(get_args(get_type_hints(config.Model)["remat"]))
+_REMATS = tuple(get_args(config.Remat))
 """As the config lists them: what recomputes less comes first."""
 
 

@@ -54,13 +54,18 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
     optimizer = optim.make(experiment.optimizer, lr)
     graphdef, _ = gpt2.abstract(model, vocab_size)
 
-    def initialise() -> TrainState:
-        _, params = gpt2.create(model, vocab_size, experiment.seed)
+    def draw() -> gpt2.Params:
+        return gpt2.create(model, vocab_size, experiment.seed)[1]
+
+    def start(params: gpt2.Params) -> TrainState:
         return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
-    abstract = jax.eval_shape(initialise)
+    abstract = jax.eval_shape(lambda: start(draw()))
     shardings = sharding.shardings(abstract, mesh)
     by_row, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
+    # Two programs: the moments get the room that random numbers take while the weights are drawn.
+    draw_placed = jax.jit(draw, out_shardings=shardings.params)
+    start_placed = jax.jit(start, donate_argnums=0, out_shardings=shardings)
     step = jax.jit(
         partial(
             train_step,
@@ -78,7 +83,7 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
     return Program(
         mesh=mesh,
         step=step,
-        initialise=jax.jit(initialise, out_shardings=shardings),
+        initialise=lambda: start_placed(draw_placed()),
         abstract_state=jax.tree.map(
             lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
             abstract,
