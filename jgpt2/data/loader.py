@@ -10,12 +10,15 @@ gives the order within a dataset and the prefetching.
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 import numpy.typing as npt
 
 from jgpt2.data.mixture import Interleaving, Mixture, check, num_windows
+
+if TYPE_CHECKING:
+    import grain
 
 _THREADS = 2
 _STEPS_AHEAD = 4
@@ -27,9 +30,11 @@ class Order:
 
     num_windows: int
     seed: int
-    _indices: grain.MapDataset[int] = field(init=False, repr=False, compare=False)
+    _indices: "grain.MapDataset[int]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        import grain
+
         indices = grain.MapDataset.range(self.num_windows).seed(self.seed).shuffle().repeat()
         object.__setattr__(self, "_indices", indices)
 
@@ -94,6 +99,8 @@ def batches(
 
     Starting late costs nothing. Closing the iterator, or dropping it, ends its threads.
     """
+    import grain
+
     ordered = _Rows(mixture, context=context, seed=seed)
 
     def make(step: int) -> tuple[int, npt.NDArray[np.int32]]:
