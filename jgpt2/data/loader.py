@@ -97,7 +97,8 @@ def batches(
 ) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
     """(step, its `batch`) from `first_step` on without end, made ahead of time in threads.
 
-    Starting late costs nothing. Closing the iterator, or dropping it, ends its threads.
+    Starting late costs nothing, and the first are begun at once. Closing the iterator, or dropping
+    it, ends its threads.
     """
     import grain
 
@@ -108,7 +109,9 @@ def batches(
 
     steps = grain.MapDataset.range(first_step, sys.maxsize).map(make)
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_STEPS_AHEAD)
-    return iter(steps.to_iter_dataset(options))
+    made = iter(steps.to_iter_dataset(options))
+    made.start_prefetch()
+    return made
 
 
 def _batch(ordered: _Rows, sequences: int, step: int, rows: slice | None) -> npt.NDArray[np.int32]:
