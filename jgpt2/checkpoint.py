@@ -19,13 +19,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
-import orbax.checkpoint as ocp
 
 from jgpt2 import manifest
 from jgpt2.errors import DamageError, InputError
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 _STEP_FOLDER = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*)?")
 _ORBAX_LOG = logging.getLogger("absl")
@@ -38,12 +40,19 @@ class Checkpoints:
     def __init__(self, folder: Path, *, keep_last: int) -> None:
         self.folder = folder.resolve()
         self._keep_last = keep_last
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._remove_unrecorded()
-        # Told to keep all: it would remove the last step that has a record before the next has one.
-        self._manager = ocp.CheckpointManager(self.folder)
         self._saving: tuple[int, float | None] | None = None
         self._was_silent = False
         self._outer_hook = sys.unraisablehook
+
+    @functools.cached_property
+    def _manager(self) -> "ocp.CheckpointManager":
+        """Made at the first save: importing Orbax takes half as long as importing JAX."""
+        import orbax.checkpoint as ocp
+
+        # Told to keep all: it would remove the last step that has a record before the next has one.
+        return ocp.CheckpointManager(self.folder)
 
     def save(self, step: int, state: Any, *, bits_per_byte: float | None) -> None:
         """Starts saving `state` in the background; the best step has the lowest bits per byte.
@@ -51,6 +60,8 @@ class Checkpoints:
         The arrays may be donated right after: what is not copied yet is not overwritten. Raises
         OSError with its `errno` and the folder's name, here or at the end, when the disk is full.
         """
+        import orbax.checkpoint as ocp
+
         self.finish()
         self.require_space(state)
         with self._whole_or_nothing():
@@ -103,7 +114,8 @@ class Checkpoints:
         try:
             if kind is None or not issubclass(kind, KeyboardInterrupt):
                 self.finish()
-                self._manager.close()
+                if "_manager" in vars(self):
+                    self._manager.close()
         finally:
             _ORBAX_LOG.disabled = self._was_silent
         if error is None:
@@ -186,8 +198,10 @@ def restore(folder: Path, step: int, abstract_state: Any) -> Any:
 
     Raises InputError when the step does not exist, DamageError when a file differs from the record.
     """
+    import orbax.checkpoint as ocp
+
     verify(folder, step)
-    with _reader(folder) as reader:
+    with _reader() as reader:
         return reader.restore(
             (folder / str(step) / "default").resolve(), ocp.args.StandardRestore(abstract_state)
         )
@@ -195,6 +209,8 @@ def restore(folder: Path, step: int, abstract_state: Any) -> Any:
 
 def restore_params(folder: Path, step: int, abstract_params: Any, key: str = "params") -> Any:
     """Only the parameters of a verified step: a third of what training needs."""
+    import orbax.checkpoint as ocp
+
     verify(folder, step)
     with contextlib.closing(ocp.Checkpointer(ocp.PyTreeCheckpointHandler())) as reader:
         restored = reader.restore(
@@ -224,7 +240,9 @@ def verify(folder: Path, step: int) -> None:
 
 
 @contextlib.contextmanager
-def _reader(folder: Path) -> Iterator[ocp.Checkpointer]:
+def _reader() -> "Iterator[ocp.Checkpointer]":
+    import orbax.checkpoint as ocp
+
     reader = ocp.Checkpointer(ocp.StandardCheckpointHandler())
     try:
         yield reader

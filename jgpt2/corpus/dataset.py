@@ -6,23 +6,22 @@ evaluation. The files lie directly in the folder, so `tfds.builder_from_director
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
-import tensorflow_datasets as tfds
-from array_record.python import (
-    array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  # compiled, untyped
-)
-from tensorflow_datasets.core import dataset_info, example_serializer
-from tensorflow_datasets.core import splits as splits_lib
 
 from jgpt2 import manifest
 from jgpt2.corpus import records
 from jgpt2.corpus.quality import scores
 from jgpt2.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import splits as splits_lib
 
 SPLITS = ("train", "validation", "test")
 _TEXTS = ("id", "url", "source", "license", "title", "text")
@@ -38,6 +37,9 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
     process, and its `GeneratorBasedBuilder` sorts in memory, above 1 GB in files that only
     TensorFlow can write. Raises OSError when the disk is full.
     """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import dataset_info, example_serializer
+
     identity = dataset_info.DatasetIdentity(
         name="documents",
         version=tfds.core.Version("1.0.0"),
@@ -63,7 +65,9 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
     return sorted(path.name for path in folder.iterdir())
 
 
-def _features() -> tfds.features.FeaturesDict:
+def _features() -> "tfds.features.FeaturesDict":
+    import tensorflow_datasets as tfds
+
     about = tfds.features.Documentation(desc=", ".join(scores.NAMES))
     measured = tfds.features.Tensor(shape=(len(scores.NAMES),), dtype=np.float32, doc=about)
     texts: dict[str, Any] = {name: tfds.features.Text() for name in _TEXTS}
@@ -78,6 +82,10 @@ def _fields(document: records.Document) -> dict[str, Any]:
 
 def _write_split(path: Path, serialized: Iterator[bytes]) -> tuple[list[int], int]:
     """Writes files `path`-00000 and so on; the documents in each, and the bytes in all."""
+    from array_record.python import (
+        array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  # compiled, untyped
+    )
+
     lengths: list[int] = []
     total_bytes = 0
     waiting = next(serialized, None)
@@ -98,7 +106,10 @@ def _write_split(path: Path, serialized: Iterator[bytes]) -> tuple[list[int], in
 
 def _split_infos(
     folder: Path, name: str, written: Mapping[str, tuple[list[int], int]]
-) -> splits_lib.SplitDict:
+) -> "splits_lib.SplitDict":
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import splits as splits_lib
+
     place: Any = folder
     return splits_lib.SplitDict(
         [
@@ -137,8 +148,13 @@ class Split(Sequence[records.Document]):
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = folder
         self.split = split
-        builder: Any = tfds.builder_from_directory(folder)
-        self._source = builder.as_data_source(split)
+
+    @functools.cached_property
+    def _source(self) -> Any:
+        import tensorflow_datasets as tfds
+
+        builder: Any = tfds.builder_from_directory(self.folder)
+        return builder.as_data_source(self.split)
 
     def __len__(self) -> int:
         return len(self._source)

@@ -10,12 +10,15 @@ gives the order within a dataset and the prefetching.
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 import numpy.typing as npt
 
 from jgpt2.data.mixture import Interleaving, Mixture, check, num_windows
+
+if TYPE_CHECKING:
+    import grain
 
 _THREADS = 2
 _STEPS_AHEAD = 4
@@ -27,9 +30,11 @@ class Order:
 
     num_windows: int
     seed: int
-    _indices: grain.MapDataset[int] = field(init=False, repr=False, compare=False)
+    _indices: "grain.MapDataset[int]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        import grain
+
         indices = grain.MapDataset.range(self.num_windows).seed(self.seed).shuffle().repeat()
         object.__setattr__(self, "_indices", indices)
 
@@ -92,8 +97,11 @@ def batches(
 ) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
     """(step, its `batch`) from `first_step` on without end, made ahead of time in threads.
 
-    Starting late costs nothing. Closing the iterator, or dropping it, ends its threads.
+    Starting late costs nothing, and the first are begun at once. Closing the iterator, or dropping
+    it, ends its threads.
     """
+    import grain
+
     ordered = _Rows(mixture, context=context, seed=seed)
 
     def make(step: int) -> tuple[int, npt.NDArray[np.int32]]:
@@ -101,7 +109,9 @@ def batches(
 
     steps = grain.MapDataset.range(first_step, sys.maxsize).map(make)
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_STEPS_AHEAD)
-    return iter(steps.to_iter_dataset(options))
+    made = iter(steps.to_iter_dataset(options))
+    made.start_prefetch()
+    return made
 
 
 def _batch(ordered: _Rows, sequences: int, step: int, rows: slice | None) -> npt.NDArray[np.int32]:

@@ -4,19 +4,22 @@
 On resume, lines past the restored step are cut, so that the file reads as if never interrupted.
 """
 
+import functools
 import json
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import console as rich_console
 from rich import progress as rich_progress
-from tensorboardX import SummaryWriter
 
 from jgpt2 import manifest, progress, runs
 from jgpt2.errors import DamageError
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 
 class RunLog:
@@ -34,18 +37,28 @@ class RunLog:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         manifest.write_text(folder / runs.METRICS, text)
         self._file = (folder / runs.METRICS).open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
+        self._events_folder, self._first_step = folder / "tensorboard", first_step
         self._console = Console(name=name, first_step=first_step, last_step=last_step)
+
+    @functools.cached_property
+    def _events(self) -> "SummaryWriter":
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter(str(self._events_folder), purge_step=self._first_step + 1)
 
     def train(self, row: dict[str, Any]) -> None:
         """Records one step."""
-        self._write({"kind": "train"} | row)
+        row = {"kind": "train"} | row
+        self._write(row)
         self._console.train(row)
+        self._draw(row)
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """Records one evaluation on the validation split."""
-        self._write({"kind": "evaluation"} | row)
+        row = {"kind": "evaluation"} | row
+        self._write(row)
         self._console.evaluation(row)
+        self._draw(row)
 
     def say(self, message: str) -> None:
         """Prints one line for the user above the progress."""
@@ -54,6 +67,8 @@ class RunLog:
     def _write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._file.flush()
+
+    def _draw(self, row: dict[str, Any]) -> None:
         for key, value in row.items():
             if isinstance(value, int | float) and key != "step":
                 self._events.add_scalar(f"{row['kind']}/{key}", value, row["step"])
@@ -72,7 +87,8 @@ class RunLog:
         """Stops the progress and closes every file."""
         self._console.stop()
         self._file.close()
-        self._events.close()
+        if "_events" in vars(self):
+            self._events.close()
 
 
 class Console:

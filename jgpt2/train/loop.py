@@ -1,12 +1,15 @@
 """Training from a config to a run folder: open, resume, step, evaluate, save, stop.
 
-Everything that can be refused is refused before the first device call. The next step is dispatched
-before the metrics of the last one are read, so the device never waits for the log.
+Everything that can be refused is refused before the first device call. The step is compiled in a
+thread while the state is made and the first rows are read. The next step is dispatched before the
+metrics of the last one are read, so the device never waits for the log.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +146,7 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
     with (
         checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last) as checkpoints,
         RunLog(run, name=settings.name, first_step=first_step, last_step=trainer.num_steps) as log,
+        _compiling(trainer.program) as compiled,
     ):
         checkpoints.require_space(trainer.program.abstract_state)
         if first_step:
@@ -153,6 +157,7 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
             state = trainer.program.initialise()
         evaluate = _evaluator(trainer, inputs)
         steps = _Steps(trainer, log, state, first_step)
+        compiled.result()
         for step in range(first_step + 1, trainer.num_steps + 1):
             steps.dispatch(step)
             is_last = step == trainer.num_steps
@@ -174,6 +179,19 @@ def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopReques
                 log.say(f"{settings.name}: saved step {step}; run the same command to go on")
                 return exit_code
     return 0
+
+
+@contextmanager
+def _compiling(built: program.Program) -> Iterator[futures.Future[jax.stages.Compiled]]:
+    """The step on its way in a thread; `built.step` finds what was compiled.
+
+    Whoever leaves before it is there does not wait: it ends with the process.
+    """
+    compiler = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
+    try:
+        yield compiler.submit(built.compile)
+    finally:
+        compiler.shutdown(wait=False)
 
 
 def _say_what_is_read(trainer: Trainer, log: RunLog) -> None:

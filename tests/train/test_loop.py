@@ -276,6 +276,7 @@ def poisoned(trainer, step, spoil):
         with jax.transfer_guard("allow"):
             return spoil(after, metrics) if int(after.step) == step else (after, metrics)
 
+    take.lower = trainer.program.step.lower
     return dataclasses.replace(trainer, program=dataclasses.replace(trainer.program, step=take))
 
 
