@@ -13,7 +13,7 @@ from jgpt2 import configio, runs
 from jgpt2.errors import InputError
 from jgpt2.train import loop, signals
 
-PROGRAMS = ("jit(initialise)", "jit(train_step)", "jit(_next_token_nll)")
+PROGRAMS = ("jit(draw)", "jit(start)", "jit(train_step)", "jit(_next_token_nll)")
 START = """
 import json, sys, threading
 from collections import Counter
