@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Key
 
 from jgpt2.model import attention, blockwise, pallas_attention, sharding, tuning
@@ -43,7 +42,7 @@ def attend(
     width = q_BTD.shape[-1]
     if sharding.is_manual() or jax.sharding.get_abstract_mesh().empty:
         return local(q_BTD, k_BTD, v_BTD)
-    spec = P(("data", "fsdp"), None, "tensor")
+    spec = sharding.spec(("batch", None, "heads"))
     return jax.shard_map(local, in_specs=(spec,) * 3, out_specs=spec, check_vma=False)(
         q_BTD, k_BTD, v_BTD
     )

@@ -1,6 +1,6 @@
 """The training loss: negative log-likelihood of each next token, in nats.
 
-`next_token_nll` gives every token's, for evaluation; `mean_nll` their mean, for training: its
+`next_token_nll` gives every token's, for evaluation; `total_nll` their sum, for training: its
 gradients are made in the forward pass, chunk by chunk, so that the logits of a batch are neither
 kept nor made twice. Log-sum-exp is float32 throughout.
 

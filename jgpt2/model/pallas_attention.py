@@ -18,13 +18,14 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float
 
+from jgpt2.model import attention
+
 LANES = 128
 """Width of a TPU vector register and of the arrays' last tile."""
 
 BLOCK = 256
 """Positions worked on at a time; a divisor of T is taken where T is shorter or odd."""
 
-MASKED_SCORE = -1e30
 _ROWS_BY_ROWS = (((1,), (1,)), ((), ()))  # x·yᵀ
 _COLUMNS_BY_COLUMNS = (((0,), (0,)), ((), ()))  # xᵀ·y
 
@@ -69,8 +70,7 @@ attend.defvjp(_attend_forward, _attend_backward)
 def _forward(q_BTD, k_BTD, v_BTD, heads, interpret):
     batch, positions, width = q_BTD.shape
     head_dim, groups = width // heads, math.ceil(width / LANES)
-    rows = pl.BlockSpec((None, positions, LANES), lambda b, g: (b, 0, g))
-    sums = pl.BlockSpec((None, None, LANES // head_dim, positions), lambda b, g: (b, g, 0, 0))
+    rows, sums = _parts(positions, head_dim)
     return pl.pallas_call(
         functools.partial(_forward_kernel, head_dim=head_dim, block=_block(positions)),
         grid=(batch, groups),
@@ -89,8 +89,7 @@ def _forward(q_BTD, k_BTD, v_BTD, heads, interpret):
 def _backward(q_BTD, k_BTD, v_BTD, o_BTD, lse_BGPT, do_BTD, heads, interpret):
     batch, positions, width = q_BTD.shape
     head_dim, groups = width // heads, math.ceil(width / LANES)
-    rows = pl.BlockSpec((None, positions, LANES), lambda b, g: (b, 0, g))
-    sums = pl.BlockSpec((None, None, LANES // head_dim, positions), lambda b, g: (b, g, 0, 0))
+    rows, sums = _parts(positions, head_dim)
     return pl.pallas_call(
         functools.partial(_backward_kernel, head_dim=head_dim, block=_block(positions)),
         grid=(batch, groups),
@@ -102,6 +101,13 @@ def _backward(q_BTD, k_BTD, v_BTD, o_BTD, lse_BGPT, do_BTD, heads, interpret):
         interpret=interpret,
         name=f"attention_backward_{positions}x{head_dim}",
     )(q_BTD, k_BTD, v_BTD, o_BTD, do_BTD, lse_BGPT)
+
+
+def _parts(positions, head_dim):
+    """What a program takes of [B, T, D], and of the sums of its heads [B, G, P, T]."""
+    rows = pl.BlockSpec((None, positions, LANES), lambda b, g: (b, 0, g))
+    sums = pl.BlockSpec((None, None, LANES // head_dim, positions), lambda b, g: (b, g, 0, 0))
+    return rows, sums
 
 
 def _block(positions):
@@ -117,7 +123,7 @@ def _forward_kernel(q_ref, k_ref, v_ref, o_ref, lse_ref, *, head_dim, block):
             qh_TL = _of_head(q_TL, head, head_dim)
             own_TS = _dot(qh_TL, k_ref[start:stop], _ROWS_BY_ROWS)
             is_seen = _iota(own_TS, 1) <= _iota(own_TS, 0)
-            own_TS = jnp.where(is_seen, own_TS, MASKED_SCORE)
+            own_TS = jnp.where(is_seen, own_TS, attention.MASKED_SCORE)
             best_T1 = jnp.max(own_TS, axis=1, keepdims=True)
             if start:
                 past_TS = _dot(qh_TL, k_ref[:start], _ROWS_BY_ROWS)
