@@ -29,11 +29,15 @@ VERBS = {
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),
+    "launch local": ("launch.local", "a command in several processes on this machine's CPU"),
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
 
 OF_CONFIG = ("plan", "train")
 """Verbs whose flags depend on their first argument, the config."""
+
+OF_COMMAND = ("launch local",)
+"""Verbs that end in `--` and a command, which is not theirs to read."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +97,7 @@ def _call(verb: str, arguments: list[str]) -> int:
     function: Callable[..., int | None] = getattr(
         importlib.import_module(f"jgpt2.verbs.{module}"), name
     )
-    if verb in OF_CONFIG:
+    if verb in OF_CONFIG + OF_COMMAND:
         return function(arguments) or 0
     call = flags.parse(function, arguments, prog=f"jgpt2 {verb}")
     return 0 if call is None else call() or 0
