@@ -1,115 +1,100 @@
-"""What a run is doing, and how many seconds went to what: for the watchdog and the goodput.
+"""What a run is doing, and for how long: the watchdog and the goodput both read it here.
 
-One object, told by the loop's thread alone; the watchdog reads it from its own. Seconds belong to
-the innermost activity, so that they add up to the life of the process.
+Time is attributed to the innermost activity. Between activities a run takes steps.
 """
 
-import collections
-import contextlib
 import os
-import statistics
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-Kind = Literal["init", "restore", "compile", "step", "data_wait", "evaluation", "save"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-STEPPING: tuple[Kind, ...] = ("step", "data_wait")
-"""What a finished step is made of; all else may rightly take long."""
-_RECENT_STEPS = 100
+Kind = Literal["init", "restore", "compile", "evaluation", "save", "data_wait", "step"]
+_STEPS_REMEMBERED = 100
 
 
 class Activity:
-    """What goes on: `init` until `start_steps`, then `step`, and within `during` what that says."""
+    """The activities of one process of a run, from the start of the process on."""
 
-    def __init__(
-        self, *, age_s: float = 0.0, clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`age_s` is for how long `init` has gone on; `process_age_s()` for a whole process."""
-        self._clock_s = clock_s
-        self._since_s = self._alive_s = clock_s() - age_s
-        self._seconds = dict.fromkeys(KINDS, 0.0)
-        self._stack: list[Kind] = ["init"]
-        self._stepping_s = 0.0
-        self._recent_s: collections.deque[float] = collections.deque(maxlen=_RECENT_STEPS)
-        self._step: int | None = None
+    def __init__(self, clock: Callable[[], float] = time.monotonic, age_s: float | None = None):
+        """`age_s` is how old the process is, spent in init; None asks the system."""
+        self._clock = clock
+        self._kinds: list[Kind] = ["init"]
+        self._began_s = clock()
+        self._beat_s = self._began_s
+        self._seconds: dict[Kind, float] = {"init": _age_s() if age_s is None else age_s}
+        self._step_times: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
+        self._settled_s: float | None = None
+        self._lock = threading.Lock()
+        self.last_step: int | None = None
+        """The last step that was settled in this process."""
 
     @property
     def kind(self) -> Kind:
-        """The innermost activity."""
-        return self._stack[-1]
+        """What is being done."""
+        return self._kinds[-1]
 
-    @property
-    def step(self) -> int | None:
-        """The last finished step, or the one that the run started from; None before that."""
-        return self._step
-
-    @property
-    def seconds(self) -> dict[Kind, float]:
-        """Kind -> seconds so far, of the activity that goes on too."""
-        return self._seconds | {self.kind: self._seconds[self.kind] + self._elapsed_s()}
-
-    @property
-    def quiet_s(self) -> float:
-        """Seconds since the last sign of life: a finished step, a beat, or long work begun or over.
-
-        Waiting for data is none: a run whose data never comes makes no step.
-        """
-        return self._clock_s() - self._alive_s
-
-    @property
-    def median_step_s(self) -> float | None:
-        """Median of the last hundred steps, each with its wait for data; None before the first."""
-        return statistics.median(self._recent_s.copy()) if self._recent_s else None
-
-    @contextlib.contextmanager
+    @contextmanager
     def during(self, kind: Kind) -> Iterator[None]:
-        """Counts what happens within as `kind`."""
-        self._turn(kind)
-        self._stack.append(kind)
+        """Attributes the time within to `kind`."""
+        self._change(lambda: self._kinds.append(kind))
         try:
             yield
         finally:
-            self._turn(kind)
-            self._stack.pop()
+            self._change(self._kinds.pop)
 
-    def start_steps(self, step: int) -> None:
-        """Ends `init`: from here on, and from `step` on, the run steps."""
-        self._turn("init")
-        self._stack[0] = "step"
-        self._step = step
+    def begin_steps(self) -> None:
+        """Ends the start of the process: from here on what is nothing else is a step."""
+        self._change(lambda: self._kinds.__setitem__(0, "step"))
 
     def step_done(self, step: int) -> None:
-        """Tells that a step is finished and its numbers are known."""
-        self._turn("step")
-        self._alive_s = self._since_s
-        stepping_s = sum(self._seconds[kind] for kind in STEPPING)
-        self._recent_s.append(stepping_s - self._stepping_s)
-        self._stepping_s, self._step = stepping_s, step
+        """A step has come to its end on the device and is logged."""
+        with self._lock:
+            now_s = self._clock()
+            if self._settled_s is not None:
+                self._step_times.append(now_s - self._settled_s)
+            self._settled_s, self._beat_s, self.last_step = now_s, now_s, step
 
     def beat(self) -> None:
-        """Tells that long work goes on: a batch of an evaluation is scored."""
-        self._alive_s = self._clock_s()
+        """A sign of life within a long activity."""
+        self._beat_s = self._clock()
 
-    def _turn(self, kind: Kind) -> None:
-        """Counts the seconds of what went on until here; to turn to or from long work is a beat."""
-        elapsed_s = self._elapsed_s()
-        self._seconds[self.kind] += elapsed_s
-        self._since_s += elapsed_s
-        if kind not in STEPPING:
-            self._alive_s = self._since_s
+    def seconds(self) -> dict[Kind, float]:
+        """Kind -> seconds so far."""
+        with self._lock:
+            told = dict(self._seconds)
+            told[self.kind] = told.get(self.kind, 0.0) + self._clock() - self._began_s
+            return told
 
-    def _elapsed_s(self) -> float:
-        return self._clock_s() - self._since_s
+    def silent_s(self) -> float:
+        """Seconds since the last step, beat or change of activity."""
+        return self._clock() - self._beat_s
+
+    def usual_step_s(self) -> float:
+        """The median of the last steps; 0 before there are any."""
+        with self._lock:
+            times = sorted(self._step_times)
+        return times[len(times) // 2] if times else 0.0
+
+    def _change(self, change: Callable[[], object]) -> None:
+        with self._lock:
+            now_s = self._clock()
+            self._seconds[self.kind] = self._seconds.get(self.kind, 0.0) + now_s - self._began_s
+            self._began_s = now_s
+            if self.kind != "data_wait":  # part of a step: the wait for data must not hide a stall
+                self._beat_s = now_s
+                self._settled_s = None
+            change()
 
 
-def process_age_s() -> float:
-    """Seconds since this process began; 0 where the system does not tell (only Linux does)."""
-    stat = Path("/proc/self/stat")
-    if not stat.is_file():
+def _age_s() -> float:
+    """How long this process has lived; 0 where the system does not say."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        up_s = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
         return 0.0
-    # Fields after the command, which may hold anything and stands in brackets; the 22nd of all.
-    ticks = int(stat.read_text("utf-8", errors="replace").rpartition(")")[2].split()[19])
-    started_s = ticks / os.sysconf("SC_CLK_TCK")
-    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
+    return max(up_s - ticks / os.sysconf("SC_CLK_TCK"), 0.0)

@@ -1,74 +1,79 @@
-"""The watchdog for a host that is alive but stuck, which no heartbeat betrays.
+"""The watchdog: ends a process that lives but no longer gets on.
 
-No finished step for too long: host, step and activity are said, all stacks are written, and the
-process ends with 134. A Python thread watches. Should it not get to run, because the main thread
-is stuck in C and holds the interpreter's lock, a timer of the system ends the process the same way.
+Heartbeats between hosts come from threads of their own, so a host that waits forever goes on
+sending them, and all others wait with it. Only the lack of finished steps tells.
 """
 
-import ctypes
 import faulthandler
 import os
-import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
 from types import TracebackType
 from typing import Self
 
-from jgpt2.train import activity as activities
+from jgpt2.failure import EXIT_ABORTED
+from jgpt2.train.activity import Activity
 
-EXIT_ABORTED = 134
-"""As of a process that `abort` ended; launchers start it again."""
-MEDIANS = 10
-"""Median steps without a finished one that are too many."""
-_POLL_S = 1.0
-_LAST_WORDS_S = 10.0
-"""Seconds for the message and the stacks: nobody may read what they are written to."""
+_STEPS = 10
+"""How many usual steps one step may take."""
+_NAP = 5
+"""A look that comes so many times later than it should was not held up by a busy machine."""
 _STDERR = 2
-"""Written to by number: the main thread may be stuck while it holds the lock of `sys.stderr`."""
+_LOOK_S = 1.0
+"""How often the watchdog looks; more often under short limits."""
 
 
 class Watchdog:
-    """Ends the process when its run is stuck; use as a context manager, around the whole run."""
+    """Watches an activity while its context is open; exit code 134 when it stands still."""
 
     def __init__(
-        self,
-        activity: activities.Activity,
-        *,
-        floor_s: float,
-        allowance_s: float,
-        describe: Callable[[], str],
+        self, activity: Activity, *, floor_s: float, allowance_s: float, describe: str
     ) -> None:
-        """A step may take `floor_s` or ten medians; all else, and the first step, `allowance_s`.
-
-        `describe` names the process and its host; it is called once, before anything can be stuck.
-        """
+        """A step may take `floor_s`, or ten usual ones; any other activity `allowance_s`."""
         self._activity = activity
-        self._floor_s, self._allowance_s, self._describe = floor_s, allowance_s, describe
-        self._poll_s = min(_POLL_S, floor_s / 4, allowance_s / 4)
-        self._is_over = threading.Event()
-        self._lock = threading.Lock()
+        self._floor_s, self._allowance_s = floor_s, allowance_s
+        self._describe = describe
+        self._look_s = min(_LOOK_S, floor_s / 4, allowance_s / 4)
+        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._host = ""
-        self._had_faulthandler = False
-        self._previous: int | None = None
 
-    @property
     def limit_s(self) -> float:
-        """Seconds without a sign of life that are allowed to what goes on."""
-        median_s = self._activity.median_step_s
-        if median_s is None or self._activity.kind not in activities.STEPPING:
-            return self._allowance_s
-        return max(MEDIANS * median_s, self._floor_s)
+        """How long the present activity may be silent."""
+        if self._activity.kind in ("step", "data_wait"):
+            return max(_STEPS * self._activity.usual_step_s(), self._floor_s)
+        return self._allowance_s
+
+    def _watch(self) -> None:
+        looked_s = time.monotonic()
+        while not self._is_closed.wait(self._look_s):
+            slept_s, looked_s = time.monotonic() - looked_s, time.monotonic()
+            if slept_s > _NAP * self._look_s:
+                self._activity.beat()  # the whole process was stopped, by Ctrl-Z or a debugger
+            # Should a thread hold the interpreter, so that this one never runs again: C ends it.
+            self._arm(2 * self.limit_s())
+            silent_s, limit_s = self._activity.silent_s(), self.limit_s()
+            if silent_s > limit_s and not self._is_closed.is_set():
+                self._end(silent_s, limit_s)
+
+    def _arm(self, timeout_s: float) -> None:
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
+
+    def _end(self, silent_s: float, limit_s: float) -> None:
+        print(
+            f"jgpt2: {self._describe} on {socket.gethostname()} stands still: "
+            f"{self._activity.kind} after step {self._activity.last_step} for {silent_s:.0f} s, "
+            f"with a limit of {limit_s:.0f} s. All stacks follow; it ends with {EXIT_ABORTED}, "
+            "and the same command goes on from the last checkpoint.",
+            file=sys.stderr,
+            flush=True,
+        )
+        faulthandler.dump_traceback(file=_STDERR, all_threads=True)
+        os._exit(EXIT_ABORTED)
 
     def __enter__(self) -> Self:
-        """Starts to watch."""
-        self._host = self._describe()
-        self._had_faulthandler = faulthandler.is_enabled()
-        if not self._had_faulthandler:
-            faulthandler.enable(_STDERR)  # what writes the stacks when `abort` is called
-        self._previous = _on_alarm(ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
-        self._arm()
+        """Begins to watch."""
         self._thread.start()
         return self
 
@@ -78,50 +83,7 @@ class Watchdog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Ends the watch: nothing is ended from here on."""
-        with self._lock:
-            self._is_over.set()
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        _on_alarm(self._previous)
-        if not self._had_faulthandler:
-            faulthandler.disable()
-
-    def _watch(self) -> None:
-        while not self._is_over.wait(self._poll_s):
-            with self._lock:
-                if self._is_over.is_set():
-                    return
-                if self._activity.quiet_s > self.limit_s:
-                    self._end()
-                self._arm()
-
-    def _arm(self) -> None:
-        """Sets the timer of the system to a little after this thread would have acted."""
-        left_s = max(0.0, self.limit_s - self._activity.quiet_s)
-        signal.setitimer(signal.ITIMER_REAL, left_s + 4 * self._poll_s)
-
-    def _end(self) -> None:
-        quiet_s, step = self._activity.quiet_s, self._activity.step
-        faulthandler.disable()  # the timer then ends the process without a word, if need be
-        signal.setitimer(signal.ITIMER_REAL, _LAST_WORDS_S)
-        at = "before the first step" if step is None else f"after step {step}"
-        said = (
-            f"jgpt2: {self._host} is stuck {at} in {self._activity.kind}: no sign of life for "
-            f"{quiet_s:.1f} s, {self.limit_s:.1f} s are allowed. The stacks of all threads follow, "
-            f"then the process ends with {EXIT_ABORTED}; the last complete checkpoint stands, and "
-            "the same command goes on from it.\n"
-        )
-        os.write(_STDERR, said.encode())
-        faulthandler.dump_traceback(_STDERR, all_threads=True)
-        sys.stdout.flush()
-        os._exit(EXIT_ABORTED)
-
-
-def _on_alarm(handler: int | None) -> int | None:
-    """Makes C's function at an address the handler of SIGALRM; gives the one before.
-
-    One in Python would wait for the interpreter's lock.
-    """
-    install = ctypes.CDLL(None).signal
-    install.restype, install.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
-    return install(signal.SIGALRM, handler)
+        """Ends watching."""
+        self._is_closed.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
