@@ -179,14 +179,14 @@ class _Bench:
         self, run: Path, logs: Path, environment: dict[str, str], **named: Any
     ) -> local.Outcome:
         arguments = ["train", self._record, "--run", run, "--processes.heartbeat-s", "10"]
-        arguments += ["--processes.shutdown-s", "10", "--step-limit-s", "20"]
+        arguments += ["--processes.shutdown-s", "10", "--step-limit-s", "12"]
         arguments += ["--datasets", self._root / "data", "--tokenizers", self._root / "tokenizers"]
         marker = run.with_name(run.name + ".fault done")
         return local.run(
             [str(argument) for argument in arguments],
             processes=2,
             devices=1,
-            grace_s=25.0,
+            grace_s=12.0,
             logs=logs,
             environment={
                 "JAX_COMPILATION_CACHE_DIR": str(self._root / "xla"),

@@ -29,6 +29,7 @@ VERBS = {
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),
+    "doctor": ("doctor.doctor", "what keeps a run from starting on these hosts"),
     "launch local": ("launch.local", "a command in several processes on this machine's CPU"),
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
