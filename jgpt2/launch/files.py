@@ -1,4 +1,4 @@
-"""The files of `tpu/` that a launch needs: beside the package in a checkout, inside it in a wheel."""
+"""The files of `tpu/` that a launch needs: beside the package in a checkout, in it in a wheel."""
 
 from pathlib import Path
 

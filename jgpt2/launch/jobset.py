@@ -3,9 +3,9 @@
 JAX finds its processes by itself from what GKE tells each pod of a slice (TPU_WORKER_ID,
 TPU_WORKER_HOSTNAMES); of several slices it needs to know the first host and the number of each.
 
-When a pod fails, its job's podFailurePolicy looks at the exit code, and the rules of the JobSet look
-at what the job says of it: all that a matched job fails with has one reason, and its message tells
-which code it was (KEP-262 of JobSet, "onJobFailureMessagePatterns"; JobSet 0.10 or later).
+When a pod fails, its job's podFailurePolicy looks at the exit code or the condition, and fails the
+job with a message that tells which it was. The rules of the JobSet read that message, as the reason
+is the same for all (KEP-262 of JobSet, "onJobFailureMessagePatterns"; JobSet 0.12 has it).
 """
 
 import dataclasses
@@ -223,8 +223,8 @@ def _check(request: Request) -> None:
             raise InputError(f"--variable {variable!r} is no NAME=VALUE; give it as TZ=Asia/Tokyo.")
         if _SECRET_NAME.search(key):
             raise InputError(
-                f"--variable {key}=... looks like a secret, and would stand in the manifest; put it "
-                f"into a Secret of the cluster and give --secret {key}=SECRET:KEY."
+                f"--variable {key}=... looks like a secret, and would stand in the manifest; put "
+                f"it into a Secret of the cluster and give --secret {key}=SECRET:KEY."
             )
     for secret in request.secrets:
         key, _, place = secret.partition("=")
