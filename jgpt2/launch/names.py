@@ -18,7 +18,7 @@ def dns(name: str) -> str:
     >>> dns("small-ja")
     'small-ja'
     >>> dns("Small 日本語")
-    'small-b2f1f3'
+    'small-12ab46'
     >>> dns("港の朝") != dns("港の夜")
     True
 
