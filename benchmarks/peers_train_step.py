@@ -52,14 +52,15 @@ def main() -> None:
     )
     with jax.set_mesh(mesh):
         rows = jax.device_put(rows, sharding.batch_sharding(mesh))
-        token_bytes = jax.device_put(np.ones(shape["vocab"], np.int32), sharding.replicated(mesh))
-        state, metrics = built.step(built.initialise(), rows, token_bytes)
+        token_bytes = built.place(np.ones(shape["vocab"]), built.abstract_token_bytes)
+        given = rows, token_bytes, built.place_limit()
+        state, metrics = built.step(built.initialise(), *given)
         metrics.loss.block_until_ready()
         first = {"first_step_s": time.perf_counter() - started_s}
         print(json.dumps(first | {"versions": {"jax": jax.__version__}}), flush=True)
         for _ in sys.stdin:
             cpu_s, wall_s = time.process_time(), time.perf_counter()
-            state, metrics = built.step(state, rows, token_bytes)
+            state, metrics = built.step(state, *given)
             line = {
                 "loss": float(metrics.loss),
                 "cpu_s": time.process_time() - cpu_s,

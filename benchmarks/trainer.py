@@ -67,7 +67,7 @@ def _sides(args: argparse.Namespace, folder: Path) -> tuple[Callable[[], Any], C
     from jgpt2.data import device
     from jgpt2.model import sharding
     from jgpt2.train import inputs as inputs_module
-    from jgpt2.train import loop, signals
+    from jgpt2.train import loop, setup, stop
 
     build.build(args.paths, folder / "data" / "benchmark", name="benchmark")
     experiment = dataclasses.replace(
@@ -82,7 +82,7 @@ def _sides(args: argparse.Namespace, folder: Path) -> tuple[Callable[[], Any], C
     given = inputs_module.gather(experiment, places)
     shortest = min(given.validation, key=lambda document: len(document.ids))
     given = dataclasses.replace(given, validation=[shortest])
-    trainer = loop.prepare(experiment, given)
+    trainer = setup.prepare(experiment, given)
     shape = (experiment.batch.sequences, experiment.model.context + 1)
     placement = sharding.batch_sharding(trainer.program.mesh)
     one_batch = np.random.default_rng(0).integers(
@@ -92,14 +92,15 @@ def _sides(args: argparse.Namespace, folder: Path) -> tuple[Callable[[], Any], C
 
     def run_loop() -> None:
         run = folder / "runs" / str(next(numbers))
-        assert loop.execute(trainer, given, run, signals.StopRequest()) == 0
+        assert loop.execute(trainer, given, run, stop.StopRequest()) == 0
 
     def run_bare() -> None:
         with jax.set_mesh(trainer.program.mesh):
             state = trainer.program.initialise()
             rows = device.place_local(one_batch, shape, placement)
+            no_limit = trainer.program.place_limit()
             for _ in range(args.steps):
-                state, metrics = trainer.program.step(state, rows, trainer.token_bytes)
+                state, metrics = trainer.program.step(state, rows, trainer.token_bytes, no_limit)
                 jax.device_get(metrics)
 
     return run_loop, run_bare

@@ -95,8 +95,10 @@ def _train(experiment: config.Experiment, tokenizer: Tokenizer, repetitions: int
     rows = random.integers(0, tokenizer.vocab_size, built.abstract_rows.shape, np.int32)
     place = sharding.batch_sharding(mesh)
     rows_BT1 = device.place(lambda part: rows[part], rows.shape, place)
-    token_bytes = jax.device_put(
-        tokenizer.token_bytes.astype(np.int32), built.abstract_token_bytes.sharding
+    given = (
+        rows_BT1,
+        built.place(tokenizer.token_bytes, built.abstract_token_bytes),
+        built.place_limit(),
     )
     with jax.set_mesh(mesh):
         started_s = time.perf_counter()
@@ -106,7 +108,7 @@ def _train(experiment: config.Experiment, tokenizer: Tokenizer, repetitions: int
         seconds = []
         for _ in range(repetitions + 1):
             started_s = time.perf_counter()
-            state, metrics = jax.block_until_ready(step(state, rows_BT1, token_bytes))
+            state, metrics = jax.block_until_ready(step(state, *given))
             seconds.append(time.perf_counter() - started_s)
     if not np.isfinite(jax.device_get(metrics.loss)):
         raise InputError(

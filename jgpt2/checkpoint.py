@@ -1,35 +1,37 @@
-"""Checkpoints of a run: Orbax behind one module, with a record of every file's SHA-256.
+"""Checkpoints of a run: Orbax behind one module, each step with a record of its integrity.
 
-`checkpoints/STEP/` is written by Orbax in the background; when it is complete, `STEP.json` beside
-it records size and SHA-256 of each file. A step without a record does not exist, and a step whose
-files differ from the record is refused by name (Orbax itself restores a flipped bit silently).
+`checkpoints/STEP/` is written by Orbax in the background, by all processes together; when it is
+complete, its files are hashed, each process a share of them, and process 0 writes the record
+(`jgpt2.integrity`). Nothing is read before it was compared with its record: Orbax itself restores a
+flipped bit silently.
 """
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import hashlib
-import json
 import logging
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import jax
 
-from jgpt2 import manifest
-from jgpt2.errors import DamageError, InputError
+from jgpt2 import integrity, manifest
+from jgpt2.errors import DamageError
+from jgpt2.processes import Group
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
 
-_STEP_FOLDER = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*)?")
 _ORBAX_LOG = logging.getLogger("absl")
 _ASYNCIO_LOG = logging.getLogger("asyncio")
 
@@ -37,12 +39,23 @@ _ASYNCIO_LOG = logging.getLogger("asyncio")
 class Checkpoints:
     """The checkpoint folder of one run, open for saving; use as a context manager."""
 
-    def __init__(self, folder: Path, *, keep_last: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep_last: int,
+        fingerprints: Mapping[str, str] | None = None,
+        group: Group | None = None,
+    ) -> None:
+        """`fingerprints` says of which run the steps are, by role."""
         self.folder = folder.resolve()
         self._keep_last = keep_last
+        self._fingerprints = dict(fingerprints or {})
+        self._group = group or Group()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._remove_unrecorded()
-        self._saving: tuple[int, float | None] | None = None
+        self._recorder = futures.ThreadPoolExecutor(1, thread_name_prefix="record")
+        self._saving: tuple[int, futures.Future[None]] | None = None
         self._was_silent = False
         self._outer_hook = sys.unraisablehook
 
@@ -66,7 +79,15 @@ class Checkpoints:
         self.require_space(state)
         with self._whole_or_nothing():
             self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
-        self._saving = step, bits_per_byte
+        fingerprints = self._fingerprints | {"arrays": tree_fingerprint(state)}
+        record = integrity.Record(
+            step=step,
+            bits_per_byte=bits_per_byte,
+            fingerprints=fingerprints,
+            code_version=manifest.code_version(),
+            files={},
+        )
+        self._saving = step, self._recorder.submit(self._record, record)
 
     def require_space(self, state: Any) -> None:
         """OSError (ENOSPC) unless the disk has room for the arrays, or their shapes, of `state`."""
@@ -77,25 +98,34 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, facts, str(self.folder))
 
     def poll(self) -> None:
-        """Records the last save if it is complete; never waits for it."""
-        if self._saving is not None and not self._manager.is_saving_in_progress():
+        """Raises what went wrong in the last save, if it has ended; never waits for it."""
+        if self._saving is not None and self._saving[1].done():
             self.finish()
 
     def finish(self) -> None:
-        """Waits for the last save, raises what went wrong in it, records it, and removes old ones.
-
-        The last `keep_last` steps stay, and the best one.
-        """
+        """Waits until the last save is recorded; raises what went wrong in it."""
         if self._saving is None:
             return
-        (step, bits_per_byte), self._saving = self._saving, None
-        with self._whole_or_nothing():
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
-            if jax.process_index() == 0:
-                _write_record(self.folder, step, bits_per_byte)
-        if jax.process_index() == 0:
-            self._remove_old()
+        (_, recorded), self._saving = self._saving, None
+        recorded.result()
+
+    def score(self, step: int, bits_per_byte: float) -> None:
+        """Notes the bits per byte of a step that was saved before it was evaluated."""
+        self.finish()
+        if self._group.is_first and step in integrity.steps(self.folder):
+            record = integrity.read(self.folder, step)
+            integrity.write(self.folder, dataclasses.replace(record, bits_per_byte=bits_per_byte))
+
+    def rewind(self, step: int) -> None:
+        """Sets aside the steps after this one, so that they can be saved again."""
+        self.finish()
+        if self._group.is_first:
+            for later in integrity.steps(self.folder):
+                if later > step:
+                    integrity.set_aside(self.folder, later, "rewound")
+        self._group.barrier("rewind")
+        if "_manager" in vars(self):
+            self._manager.reload()
 
     def __enter__(self) -> Self:
         """Silences Orbax, which logs a traceback of everything that it also raises."""
@@ -110,17 +140,34 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Finishes the last save; but leaves it as it is when interrupted by the user."""
+        """Finishes the last save; but leaves it when interrupted, or when others wait no more."""
+        is_alone = self._group.count == 1
         try:
-            if kind is None or not issubclass(kind, KeyboardInterrupt):
+            if kind is None or (is_alone and not issubclass(kind, KeyboardInterrupt)):
                 self.finish()
-                if "_manager" in vars(self):
-                    self._manager.close()
+            if kind is None and "_manager" in vars(self):
+                self._manager.close()
         finally:
             _ORBAX_LOG.disabled = self._was_silent
+            self._recorder.shutdown(wait=False)
         if error is None:
             sys.unraisablehook = self._outer_hook
             _ASYNCIO_LOG.removeFilter(_is_no_echo)
+
+    def _record(self, record: integrity.Record) -> None:
+        """In the background: waits for the commit, hashes, writes the record, removes old steps."""
+        share = {"part": self._group.index, "parts": self._group.count}
+        with self._whole_or_nothing():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+            parts = self._group.exchange(
+                "checkpoint", integrity.hash_files(self.folder, record.step, **share)
+            )
+            files = {name: entry for part in parts for name, entry in part.items()}
+            if self._group.is_first:
+                integrity.write(self.folder, dataclasses.replace(record, files=files))
+        if self._group.is_first:
+            self._remove_old(record.step)
 
     @contextlib.contextmanager
     def _whole_or_nothing(self) -> Iterator[None]:
@@ -146,51 +193,58 @@ class Checkpoints:
             with contextlib.suppress(OSError):  # a file was added to a folder while it was emptied
                 self._remove_unrecorded()
             time.sleep(0.3)
-            is_clean = not self._unrecorded()
+            is_clean = not self._group.is_first or not integrity.unrecorded(self.folder)
 
     def _remove_unrecorded(self) -> None:
-        for entry in self._unrecorded():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        for entry in integrity.unrecorded(self.folder) if self._group.is_first else ():
+            shutil.rmtree(entry)
 
-    def _unrecorded(self) -> list[Path]:
-        """What a killed save or removal left behind, for process 0; nothing of another name."""
-        if not self.folder.is_dir() or jax.process_index() != 0:
-            return []
-        recorded = {str(step) for step in steps(self.folder)}
-        return [
-            entry
-            for entry in self.folder.iterdir()
-            if (
-                entry.is_dir() and _STEP_FOLDER.fullmatch(entry.name) and entry.name not in recorded
-            )
-            or (entry.suffix == ".json" and entry.stem.isdigit() and entry.stem not in recorded)
-        ]
-
-    def _remove_old(self) -> None:
-        kept = {best_step(self.folder), *steps(self.folder)[-self._keep_last :]}
-        for step in set(steps(self.folder)) - kept:
-            _record_path(self.folder, step).unlink()  # first: then the step does not exist
-            shutil.rmtree(self.folder / str(step))
+    def _remove_old(self, newest: int) -> None:
+        """Leaves the last steps and the best one; nothing goes before the newest is verified."""
+        known = integrity.readable_steps(self.folder)  # of what cannot be read, nothing is removed
+        kept = {*known[-self._keep_last :], integrity.best_step(self.folder, known)}
+        if kept.issuperset(known):
+            return
+        integrity.verify(self.folder, newest)
+        for step in sorted(set(known) - kept):
+            integrity.remove(self.folder, step)
 
 
-def steps(folder: Path) -> list[int]:
-    """Complete steps in ascending order: those with a folder and a record."""
-    records = folder.glob("*.json")
-    return sorted(
-        int(record.stem)
-        for record in records
-        if record.stem.isdigit() and (folder / record.stem).is_dir()
-    )
+def restore_newest(
+    folder: Path,
+    abstract_state: Any,
+    *,
+    fingerprints: Mapping[str, str] | None = None,
+    upto: int | None = None,
+    strict: bool = False,
+    group: Group | None = None,
+    say: Callable[[str], None] = lambda said: None,
+) -> tuple[int, Any] | None:
+    """The newest good step, `upto` one at most, and its verified state; None where there is none.
 
-
-def best_step(folder: Path) -> int:
-    """The step with the lowest validation bits per byte, or the last one if none was evaluated."""
-    scores = {step: _read_record(folder, step).get("bits_per_byte") for step in steps(folder)}
-    scored = {step: score for step, score in scores.items() if score is not None}
-    return min(scored, key=scored.__getitem__) if scored else max(scores)
+    A damaged step is set aside, told to `say`, and the one before it is taken, the same by all
+    processes. Raises DamageError instead when `strict`, and when no good step is left.
+    """
+    group = group or Group()
+    damage = None
+    while True:
+        known = group.from_first("steps", integrity.steps(folder))
+        known = [step for step in known if upto is None or step <= upto]
+        if not known and damage is None:
+            return None
+        if not known:
+            raise DamageError(f"{damage} No good step is left in {folder}.")
+        step = known[-1]
+        expected = dict(fingerprints or {}) | {"arrays": tree_fingerprint(abstract_state)}
+        damage = _damage(folder, step, expected, group)
+        if damage is None:
+            return step, _read(folder, step, abstract_state)
+        if strict:
+            raise DamageError(damage)
+        if group.is_first:
+            name = integrity.set_aside(folder, step)
+            say(f"{damage} Step {step} is set aside as {name}.")
+        group.barrier("set aside")
 
 
 def restore(folder: Path, step: int, abstract_state: Any) -> Any:
@@ -198,20 +252,15 @@ def restore(folder: Path, step: int, abstract_state: Any) -> Any:
 
     Raises InputError when the step does not exist, DamageError when a file differs from the record.
     """
-    import orbax.checkpoint as ocp
-
-    verify(folder, step)
-    with _reader() as reader:
-        return reader.restore(
-            (folder / str(step) / "default").resolve(), ocp.args.StandardRestore(abstract_state)
-        )
+    integrity.verify(folder, step)
+    return _read(folder, step, abstract_state)
 
 
 def restore_params(folder: Path, step: int, abstract_params: Any, key: str = "params") -> Any:
     """Only the parameters of a verified step: a third of what training needs."""
     import orbax.checkpoint as ocp
 
-    verify(folder, step)
+    integrity.verify(folder, step)
     with contextlib.closing(ocp.Checkpointer(ocp.PyTreeCheckpointHandler())) as reader:
         restored = reader.restore(
             (folder / str(step) / "default").resolve(),
@@ -224,30 +273,33 @@ def restore_params(folder: Path, step: int, abstract_params: Any, key: str = "pa
     return restored[key]
 
 
-def verify(folder: Path, step: int) -> None:
-    """Compares every file of a step with its record."""
-    if step not in steps(folder):
-        known = ", ".join(map(str, steps(folder))) or "none"
-        raise InputError(f"no checkpoint of step {step} in {folder}; complete steps: {known}.")
-    for name, entry in _read_record(folder, step)["files"].items():
-        path = folder / str(step) / name
-        if not path.is_file() or _entry(path) != entry:
-            raise DamageError(
-                f"{path} is {'damaged' if path.is_file() else 'missing'}: it does not match the "
-                f"record {_record_path(folder, step)}; restore the file, or use another step "
-                "(training goes on from the step before if you remove this one and its record)."
-            )
+def tree_fingerprint(tree: Any) -> str:
+    """SHA-256 over names, shapes and types of the arrays, not over what they hold."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    described = [
+        f"{jax.tree_util.keystr(path)} {leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves
+    ]
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()
 
 
-@contextlib.contextmanager
-def _reader() -> "Iterator[ocp.Checkpointer]":
+def _damage(folder: Path, step: int, fingerprints: Mapping[str, str], group: Group) -> str | None:
+    """What is wrong with a step, the same on every process; None of a good one."""
+    found = None
+    try:
+        integrity.require_same_run(folder, step, fingerprints)
+        integrity.verify(folder, step, part=group.index, parts=group.count)
+    except DamageError as error:
+        found = str(error)
+    return next((told for told in group.exchange("damage", found) if told is not None), None)
+
+
+def _read(folder: Path, step: int, abstract_state: Any) -> Any:
     import orbax.checkpoint as ocp
 
-    reader = ocp.Checkpointer(ocp.StandardCheckpointHandler())
-    try:
-        yield reader
-    finally:
-        reader.close()
+    with contextlib.closing(ocp.Checkpointer(ocp.StandardCheckpointHandler())) as reader:
+        return reader.restore(
+            (folder / str(step) / "default").resolve(), ocp.args.StandardRestore(abstract_state)
+        )
 
 
 def _drop_closed_loop(outer: Callable[[Any], object], told: Any) -> None:
@@ -259,42 +311,3 @@ def _drop_closed_loop(outer: Callable[[Any], object], told: Any) -> None:
 def _is_no_echo(told: logging.LogRecord) -> bool:
     # Of a failed save one write is raised; asyncio logs the others, whenever they are collected.
     return "never retrieved" not in told.getMessage()
-
-
-def _write_record(folder: Path, step: int, bits_per_byte: float | None) -> None:
-    root = folder / str(step)
-    assert root.is_dir(), "a save that ended without an error is there"
-    files = {
-        path.relative_to(root).as_posix(): _entry(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
-    record = {
-        "step": step,
-        "bits_per_byte": bits_per_byte,
-        "code_version": manifest.code_version(),
-        "files": files,
-    }
-    manifest.write_text(_record_path(folder, step), json.dumps(record, indent=2) + "\n")
-
-
-def _read_record(folder: Path, step: int) -> dict[str, Any]:
-    path = _record_path(folder, step)
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise DamageError(
-            f"{path} cannot be read ({error}); restore it, or remove it and its step."
-        ) from error
-
-
-def _record_path(folder: Path, step: int) -> Path:
-    return folder / f"{step}.json"
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {
-            "num_bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }

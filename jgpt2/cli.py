@@ -5,16 +5,14 @@ stdout (one JSON document with `--json`), everything else to stderr. Exit codes:
 2 unusable input, 3 damaged data, 42 saved and to be restarted, 130 interrupted, 141 nobody reads.
 """
 
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from jgpt2 import host_memory
-from jgpt2.errors import DamageError, InputError
+from jgpt2 import failure, host_memory
+from jgpt2.errors import InputError
 
-EXIT_INTERRUPTED = 130
 EXIT_UNREAD = 141
 """As a shell says it of a program whose reader, such as `head`, has left."""
 
@@ -31,18 +29,15 @@ VERBS = {
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),
+    "launch local": ("launch.local", "a command in several processes on this machine's CPU"),
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
 
 OF_CONFIG = ("plan", "train")
 """Verbs whose flags depend on their first argument, the config."""
 
-_REMEDIES = {
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free some space and run the same command again",
-    (errno.EACCES, errno.EPERM, errno.EROFS): "give a path that you may use, or allow it",
-    (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG): "give another path",
-}
-"""What to do about the errors of the system that a user can cause."""
+OF_COMMAND = ("launch local",)
+"""Verbs that end in `--` and a command, which is not theirs to read."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,21 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         exit_code = _run(given)
         sys.stdout.flush()
-    except (InputError, DamageError) as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        said = "interrupted; what is finished is kept, and the same command goes on from there."
-        return _fail(said, EXIT_INTERRUPTED)
     except BrokenPipeError:
         # Else Python would try to write the rest once more when it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
-    except OSError as error:
-        remedy = next((text for codes, text in _REMEDIES.items() if error.errno in codes), None)
-        if remedy is None:
+    except (Exception, KeyboardInterrupt) as error:
+        explained = failure.explain(error)
+        if explained is None:
             raise
-        said = f"{error.filename or 'the output'}: {error.strerror}; {remedy}."
-        return _fail(said, InputError.exit_code)
+        print(f"jgpt2: {explained.message}", file=sys.stderr)
+        return explained.exit_code
     return exit_code
 
 
@@ -107,7 +97,7 @@ def _call(verb: str, arguments: list[str]) -> int:
     function: Callable[..., int | None] = getattr(
         importlib.import_module(f"jgpt2.verbs.{module}"), name
     )
-    if verb in OF_CONFIG:
+    if verb in OF_CONFIG + OF_COMMAND:
         return function(arguments) or 0
     call = flags.parse(function, arguments, prog=f"jgpt2 {verb}")
     return 0 if call is None else call() or 0
@@ -126,8 +116,3 @@ def _usage(verbs: Sequence[str]) -> str:
             "`jgpt2 VERB --help` tells the flags of a verb.",
         ]
     )
-
-
-def _fail(message: str, exit_code: int) -> int:
-    print(f"jgpt2: {message}", file=sys.stderr)
-    return exit_code

@@ -238,8 +238,40 @@ class Checkpoint:
             f"checkpoint.every_steps={self.every_steps} is not positive; choose 1 or more.",
         )
         _require(
-            self.keep_last > 0,
-            f"checkpoint.keep_last={self.keep_last} is not positive; 1 keeps the newest alone.",
+            self.keep_last > 1,
+            f"checkpoint.keep_last={self.keep_last} leaves nothing to go back to when the newest "
+            "is damaged; choose 2 or more.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPolicy:
+    """What is done when a loss or a gradient is no finite number, or when the loss jumps."""
+
+    action: Literal["rewind", "skip", "stop"] = "rewind"
+    """rewind goes back to a good checkpoint and leaves out the batches that led there; skip leaves
+    the state as it was before the step; stop ends the run."""
+    spike: float | None = 2.0
+    """Nats per token above the median of the last `window` steps that are a jump; None: none is."""
+    window: int = 128
+    """Steps that the median is over; before so many steps nothing counts as a jump."""
+    batches: int = 2
+    """Batches that a rewind leaves out: that of the step, and those before it, whose updates may
+    have caused it."""
+    limit: int = 3
+    """How often in a run; then it stops."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.spike is None or self.spike > 0,
+            f"loss_policy.spike={self.spike} is not positive; None heeds no jump.",
+        )
+        for name in ("window", "batches"):
+            value = getattr(self, name)
+            _require(value > 0, f"loss_policy.{name}={value} is not positive; choose 1 or more.")
+        _require(
+            self.limit >= 0,
+            f"loss_policy.limit={self.limit} is negative; 0 stops the run at once.",
         )
 
 
@@ -271,6 +303,8 @@ class Experiment:
     """Bits per byte during training."""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     """What is kept while the run goes on."""
+    loss_policy: LossPolicy = field(default_factory=LossPolicy)
+    """What is done about a loss that is no number, or that jumps."""
 
     def __post_init__(self) -> None:
         if isinstance(self.dataset, str):

@@ -154,7 +154,7 @@ def _experiment(name: str, sequences: int) -> config.Experiment:
         batch=config.Batch(sequences=sequences),
         budget=config.Budget(num_bytes=TRAINING_BYTES),
         evaluation=config.Evaluation(every_steps=50),
-        checkpoint=config.Checkpoint(every_steps=100, keep_last=1),
+        checkpoint=config.Checkpoint(every_steps=100),
     )
 
 

@@ -1,7 +1,8 @@
 """The run folder: what a run is, made once and read by everything after the launch.
 
 `config.json` (the resolved experiment), `manifest.json` (parents' fingerprints), `tokenizer/` (a
-copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run), `checkpoints/`.
+copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run), `events.jsonl`
+(starts, stops, what was set aside), `checkpoints/`.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jgpt2 import checkpoint, configio, manifest
+from jgpt2 import checkpoint, configio, integrity, manifest
 from jgpt2.config import Experiment, Mesh
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, sharding
@@ -23,6 +24,7 @@ from jgpt2.tokenizer.base import Tokenizer
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
 TOKENIZER = "tokenizer"
 EVALUATION = "evaluation.json"
@@ -114,7 +116,15 @@ def read_config(folder: Path) -> Experiment:
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl in order; an unfinished last line is left out."""
-    path = folder / METRICS
+    return _rows(folder / METRICS)
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """The rows of events.jsonl in order; an unfinished last line is left out."""
+    return _rows(folder / EVENTS)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
@@ -155,9 +165,9 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
             f"trained with {record.parents['tokenizer'][:12]}; restore that folder."
         )
     checkpoints = folder / CHECKPOINTS
-    if not checkpoint.steps(checkpoints):
+    if not integrity.steps(checkpoints):
         raise InputError(f"{folder} has no complete checkpoint; train it to its first one.")
-    chosen = checkpoint.best_step(checkpoints) if step is None else step
+    chosen = integrity.best_step(checkpoints) if step is None else step
     graphdef, abstract = gpt2.abstract(experiment.model, tokenizer.vocab_size)
     device_mesh = sharding.make_mesh(mesh or Mesh())
     # Any number of rows will do here: batches are not cut up by this mesh.

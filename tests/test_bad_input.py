@@ -15,7 +15,7 @@ import time
 import jax
 import pytest
 
-from jgpt2 import checkpoint
+from jgpt2 import integrity
 
 
 def tree(root):
@@ -282,10 +282,10 @@ sys.exit(cli.main(sys.argv[1:]))
     assert [
         path.name for path in run.rglob("*") if "tmp" in path.name or "partial" in path.name
     ] == []
-    assert checkpoint.steps(run / "checkpoints") == []
+    assert integrity.steps(run / "checkpoints") == []
     again = command(*asked)
     assert again.exit_code == 0, again.err
-    assert checkpoint.steps(run / "checkpoints") == [6]
+    assert integrity.steps(run / "checkpoints") == [6]
 
 
 def test_ctrl_c_while_a_dataset_is_built(refused, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jgpt2 import checkpoint, config
+from jgpt2 import checkpoint, config, integrity
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import sharding
 
@@ -59,9 +60,9 @@ def names(folder):
 )
 def test_the_last_and_the_best_stay(tmp_path, scores, keep_last, kept, best):
     folder = saved(tmp_path / "c", scores, keep_last)
-    assert checkpoint.steps(folder) == kept
+    assert integrity.steps(folder) == kept
     assert names(folder) == sorted(f"{step}{end}" for step in kept for end in ("", ".json"))
-    assert checkpoint.best_step(folder) == best
+    assert integrity.best_step(folder) == best
     for step in kept:
         assert_state(folder, step)
 
@@ -69,7 +70,7 @@ def test_the_last_and_the_best_stay(tmp_path, scores, keep_last, kept, best):
 def test_what_was_kept_before_counts_when_a_run_goes_on(tmp_path):
     folder = saved(tmp_path / "c", {1: 2.0, 2: 3.0})
     saved(folder, {3: 4.0, 4: 5.0}, keep_last=1)
-    assert checkpoint.steps(folder) == [1, 4]
+    assert integrity.steps(folder) == [1, 4]
 
 
 def test_no_step_is_removed_before_a_later_one_is_complete(tmp_path, monkeypatch):
@@ -79,10 +80,10 @@ def test_no_step_is_removed_before_a_later_one_is_complete(tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_write_record", killed)
+        patch.setattr(integrity, "write", killed)
         saved(folder, {2: None}, keep_last=1)
     assert (folder / "2").is_dir()
-    assert checkpoint.steps(folder) == [1]
+    assert integrity.steps(folder) == [1]
     assert_state(folder, 1)
 
 
@@ -117,11 +118,14 @@ def test_a_save_is_of_its_moment_though_the_next_step_takes_over_the_memory(tmp_
 def test_poll_records_when_the_save_is_done_and_never_waits(tmp_path):
     with checkpoint.Checkpoints(tmp_path / "c", keep_last=1) as checkpoints:
         checkpoints.poll()
+        held = threading.Event()
+        checkpoints._recorder.submit(held.wait)
         checkpoints.save(1, state_of(1), bits_per_byte=None)
-        assert checkpoint.steps(tmp_path / "c") == []
-        checkpoints._manager.wait_until_finished()
         checkpoints.poll()
-        assert checkpoint.steps(tmp_path / "c") == [1]
+        assert integrity.steps(tmp_path / "c") == []
+        held.set()
+        checkpoints.finish()
+        assert integrity.steps(tmp_path / "c") == [1]
 
 
 def test_parameters_alone_equal_those_of_the_whole(tmp_path):
@@ -155,8 +159,7 @@ def test_a_flipped_bit_is_damage(tmp_path, read):
         read(folder, 2, None)
     assert str(refused.value) == (
         f"{path} is damaged: it does not match the record {folder / '2.json'}; restore the file, "
-        "or use another step (training goes on from the step before if you remove this one and "
-        "its record)."
+        "or use another step (training sets this one aside and goes on from the step before)."
     )
     assert_state(folder, 1)
 
@@ -166,14 +169,14 @@ def test_a_missing_file_is_damage(tmp_path):
     path = folder / "1" / "default" / "_METADATA"
     path.unlink()
     with pytest.raises(DamageError, match="_METADATA is missing: it does not match the record"):
-        checkpoint.verify(folder, 1)
+        integrity.verify(folder, 1)
 
 
 def test_a_record_that_cannot_be_read_is_damage(tmp_path):
     folder = saved(tmp_path / "c", {1: None})
     (folder / "1.json").write_text("{")
-    for read in (lambda: checkpoint.verify(folder, 1), lambda: checkpoint.best_step(folder)):
-        with pytest.raises(DamageError, match=r"1\.json cannot be read .*; restore it, or remove"):
+    for read in (lambda: integrity.verify(folder, 1), lambda: integrity.best_step(folder)):
+        with pytest.raises(DamageError, match=r"1\.json cannot be read .*; restore the file"):
             read()
 
 
@@ -186,17 +189,17 @@ def test_an_unknown_step_lists_the_complete_ones(tmp_path):
         message = f"no checkpoint of step {step} in {folder}; complete steps: 2."
         assert str(refused.value) == message
     with pytest.raises(InputError, match="complete steps: none"):
-        checkpoint.verify(tmp_path, 1)
+        integrity.verify(tmp_path, 1)
 
 
 def test_the_next_start_removes_what_a_kill_left_and_nothing_else(tmp_path):
     folder = saved(tmp_path / "c", {1: None, 2: None, 3: None}, keep_last=3)
     (folder / "2.json").unlink()  # killed before the record was written
-    shutil.rmtree(folder / "3")  # killed while an old step was removed
+    (folder / "3.json").unlink()  # killed while an old step was removed
     (folder / "4.orbax-checkpoint-tmp" / "default").mkdir(parents=True)
     (folder / "1-copy").mkdir()
     (folder / "notes.json").write_text("{}")
-    assert checkpoint.steps(folder) == [1]
+    assert integrity.steps(folder) == [1]
     saved(folder, {2: None})
     assert names(folder) == ["1", "1-copy", "1.json", "2", "2.json", "notes.json"]
     assert_state(folder, 2)

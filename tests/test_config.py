@@ -129,7 +129,8 @@ REFUSED = [
     (
         config.Checkpoint,
         {"keep_last": 0},
-        "checkpoint.keep_last=0 is not positive; 1 keeps the newest alone.",
+        "checkpoint.keep_last=0 leaves nothing to go back to when the newest is damaged; choose "
+        "2 or more.",
     ),
 ]
 
@@ -154,7 +155,7 @@ def test_wrong_values_are_refused_with_rule_and_remedy(make, values, message):
         (config.Budget, {"flops": 1e18}),
         (config.Mesh, {"data": 2, "fsdp": 2, "tensor": 2}),
         (config.Evaluation, {"max_bytes": None, "every_steps": 1}),
-        (config.Checkpoint, {"every_steps": 1, "keep_last": 1}),
+        (config.Checkpoint, {"every_steps": 1, "keep_last": 2}),
     ],
 )
 def test_values_at_the_border_are_accepted(make, values):

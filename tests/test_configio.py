@@ -49,6 +49,11 @@ OTHERS = {
     "evaluation.max_bytes": None,
     "checkpoint.every_steps": 5,
     "checkpoint.keep_last": 3,
+    "loss_policy.action": "skip",
+    "loss_policy.spike": None,
+    "loss_policy.window": 64,
+    "loss_policy.batches": 1,
+    "loss_policy.limit": 5,
 }
 """Dotted path -> another value than that of EXPERIMENT; budgets in other units stand apart."""
 BUDGETS = ("budget.tokens", "budget.num_bytes", "budget.flops")

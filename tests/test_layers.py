@@ -16,13 +16,15 @@ PACKAGE = Path(jgpt2.__file__).parent
 ROOT = PACKAGE.parent
 
 LAYERS = {
-    "chips": 0, "config": 0, "configio": 0, "drawing": 0, "errors": 0, "html": 0, "machine": 0,
+    "chips": 0, "config": 0, "configio": 0, "drawing": 0, "errors": 0, "failure": 0, "html": 0,
+    "integrity": 0, "machine": 0,
     "manifest": 0, "pool": 0, "progress": 0, "table": 0,
-    "compilation": 1, "host_memory": 1, "corpus": 1, "model": 1, "tokenizer": 1,
+    "compilation": 1, "host_memory": 1, "processes": 1, "corpus": 1, "model": 1, "tokenizer": 1,
     "checkpoint": 2, "data": 2,
     "evaluate": 3, "generate": 3, "runs": 3,
     "inference": 4, "train": 4,
     "benchmark": 5, "plan": 5, "quickstart": 5, "quickstart_report": 5,
+    "launch": 6,
     "verbs": 7,
     "__main__": 8, "cli": 8,
 }  # fmt: skip
@@ -188,3 +190,16 @@ def test_configs_and_tokenizers_are_no_packages():
         for name in ("configs", "tokenizers")
         for file in (ROOT / name).rglob("__init__.py")
     ] == []
+
+
+def test_the_launch_knows_no_more_than_the_lowest_layer():
+    found = [
+        f"{path}:{line}: {name}"
+        for path, source in sources().items()
+        if unit(path) == "launch"
+        for line, name in imported(path, source)
+        if name.startswith("jgpt2.")
+        and LAYERS[name.split(".")[1]]
+        and name.split(".")[1] != "launch"
+    ]
+    assert not found

@@ -8,7 +8,7 @@ gives the order within a dataset and the prefetching.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -93,19 +93,22 @@ def batches(
     sequences: int,
     seed: int,
     first_step: int,
+    batch_of: Callable[[int], int] = lambda step: step,
     rows: slice | None = None,
 ) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
-    """(step, its `batch`) from `first_step` on without end, made ahead of time in threads.
+    """(index, rows) of batches from `first_step` on without end, made ahead of time in threads.
 
-    Starting late costs nothing, and the first are begun at once. Closing the iterator, or dropping
-    it, ends its threads.
+    A step has the batch of its own index, or `batch_of(step)` where some are left out. Starting
+    late costs nothing, and the first are begun at once. Closing the iterator, or dropping it, ends
+    its threads.
     """
     import grain
 
     ordered = _Rows(mixture, context=context, seed=seed)
 
     def make(step: int) -> tuple[int, npt.NDArray[np.int32]]:
-        return step, _batch(ordered, sequences, step, rows)
+        index = batch_of(step)
+        return index, _batch(ordered, sequences, index, rows)
 
     steps = grain.MapDataset.range(first_step, sys.maxsize).map(make)
     options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_STEPS_AHEAD)

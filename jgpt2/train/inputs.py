@@ -14,7 +14,7 @@ from jgpt2.data import mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
 from jgpt2.tokenizer import load
-from jgpt2.train import loop
+from jgpt2.train import setup
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def gather(
     *,
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
-) -> loop.Inputs:
+) -> setup.Inputs:
     """The inputs of a run, its token stores built if they are not there yet.
 
     `report(done, total)` counts bytes of text while stores are built. Raises InputError when a
@@ -43,10 +43,10 @@ def gather(
     folders = {name: _dataset_folder(places, name) for name in experiment.weights}
     tokenizer_folder = load.find(places.tokenizers, experiment.tokenizer)
     tokenizer = load.load(tokenizer_folder)
-    loop.make_mesh(experiment, tokenizer.vocab_size)  # refused before the stores, which take long
+    setup.make_mesh(experiment, tokenizer.vocab_size)  # refused before the stores, which take long
     _build_stores(folders.values(), tokenizer_folder, experiment.tokenizer, workers, report)
     validation = _validation(folders, experiment.weights, experiment.evaluation.max_bytes)
-    return loop.Inputs(
+    return setup.Inputs(
         stores={
             name: tokens.open_store(
                 store_path(folder, experiment.tokenizer),

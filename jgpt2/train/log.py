@@ -17,23 +17,43 @@ from rich import progress as rich_progress
 
 from jgpt2 import manifest, progress, runs
 from jgpt2.errors import DamageError
+from jgpt2.train import goodput
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
 
 class RunLog:
-    """The open logs of one run; use as a context manager."""
+    """The open logs of one run; use as a context manager. Only the writer among processes logs."""
 
-    def __init__(self, folder: Path, *, name: str, first_step: int, last_step: int) -> None:
-        rows = [row for row in runs.metrics(folder) if row["step"] <= first_step]
+    def __init__(
+        self, folder: Path, *, name: str, first_step: int, last_step: int, is_writer: bool = True
+    ) -> None:
+        self._is_writer = is_writer
+        self.num_bytes = 0
+        self.losses: list[tuple[int, float]] = []
+        self.is_evaluated = False
+        self.kept: list[dict[str, Any]] = []
+        self.cut: list[dict[str, Any]] = []
+        self.silent_s = 0.0
+        """Seconds since the last row was written."""
+        if not is_writer:
+            return
+        path = folder / runs.METRICS
+        self.silent_s = time.time() - path.stat().st_mtime if path.is_file() else 0.0
+        rows, self.cut = _cut(runs.metrics(folder), first_step)
+        self.kept = rows
         trained = [row for row in rows if row["kind"] == "train"]
         if first_step and (not trained or trained[-1]["step"] != first_step):
             raise DamageError(
                 f"{folder / runs.METRICS} ends before step {first_step}, the step of the newest "
                 "checkpoint; restore the file, or train into another --run folder."
             )
-        self.num_bytes: int = trained[-1]["bytes"] if trained else 0
+        self.num_bytes = trained[-1]["bytes"] if trained else 0
+        self.losses = [(row["step"], row["loss"]) for row in trained if not row.get("is_skipped")]
+        self.is_evaluated = any(
+            row["kind"] == "evaluation" and row["step"] == first_step for row in rows
+        )
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         manifest.write_text(folder / runs.METRICS, text)
         self._file = (folder / runs.METRICS).open("a", encoding="utf-8")
@@ -48,21 +68,29 @@ class RunLog:
 
     def train(self, row: dict[str, Any]) -> None:
         """Records one step."""
-        row = {"kind": "train"} | row
-        self._write(row)
-        self._console.train(row)
-        self._draw(row)
+        if self._is_writer:
+            row = {"kind": "train"} | row
+            self._write(row)
+            self._console.train(row)
+            self._draw(row)
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """Records one evaluation on the validation split."""
-        row = {"kind": "evaluation"} | row
-        self._write(row)
-        self._console.evaluation(row)
-        self._draw(row)
+        if self._is_writer:
+            row = {"kind": "evaluation"} | row
+            self._write(row)
+            self._console.evaluation(row)
+            self._draw(row)
+
+    def goodput(self, row: dict[str, Any]) -> None:
+        """Records where the time went, up to a step."""
+        if self._is_writer:
+            self._write({"kind": goodput.KIND} | row)
 
     def say(self, message: str) -> None:
         """Prints one line for the user above the progress."""
-        self._console.say(message)
+        if self._is_writer:
+            self._console.say(message)
 
     def _write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -75,7 +103,8 @@ class RunLog:
 
     def __enter__(self) -> Self:
         """Starts the console's progress."""
-        self._console.start()
+        if self._is_writer:
+            self._console.start()
         return self
 
     def __exit__(
@@ -85,10 +114,21 @@ class RunLog:
         traceback: TracebackType | None,
     ) -> None:
         """Stops the progress and closes every file."""
+        if not self._is_writer:
+            return
         self._console.stop()
         self._file.close()
         if "_events" in vars(self):
             self._events.close()
+
+
+def _cut(
+    rows: list[dict[str, Any]], first_step: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows that stay when a run goes on from a step, and the others."""
+    stays = [row["step"] <= first_step or row["kind"] == goodput.KIND for row in rows]
+    kept = [row for row, stay in zip(rows, stays, strict=True) if stay]
+    return kept, [row for row, stay in zip(rows, stays, strict=True) if not stay]
 
 
 class Console:

@@ -1,317 +1,211 @@
 """Training from a config to a run folder: open, resume, step, evaluate, save, stop.
 
-Everything that can be refused is refused before the first device call. The step is compiled in a
-thread while the state is made and the first rows are read. The next step is dispatched before the
-metrics of the last one are read, so the device never waits for the log.
+Everything that can be refused is refused before the first device call (`jgpt2.train.setup`). The
+step is compiled in a thread while the state is made and the first rows are read. All processes of a
+run go through this file side by side; process 0 writes what is written once.
 """
 
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 
-from jgpt2 import checkpoint, chips, config, progress, runs
-from jgpt2.data import device, loader, mixture, tokens
+from jgpt2 import checkpoint, config, integrity, manifest, runs
 from jgpt2.errors import InputError
-from jgpt2.evaluate import bits
-from jgpt2.model import count, gpt2, sharding
-from jgpt2.tokenizer.base import Tokenizer
-from jgpt2.train import budget, program, signals
-from jgpt2.train.log import RunLog
-from jgpt2.train.step import Metrics, TrainState
-
-EVALUATION_ROWS = 16
-"""Rows of the context's length scored at a time; more where the mesh has more parts."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a run is trained on, checked to belong together."""
-
-    stores: Mapping[str, tokens.TokenStore]
-    """Name of each dataset -> its token store."""
-    tokenizer: Tokenizer
-    tokenizer_folder: Path
-    validation: Sequence[bits.Scorable]
-    """Documents scored during training, in order, up to `evaluation.max_bytes`."""
-
-    @property
-    def parents(self) -> dict[str, str]:
-        """Role -> fingerprint of all that a run is made from.
-
-        A dataset alone and its token store are `dataset` and `tokens`; of several each is named.
-        """
-        parents: dict[str, str] = {}
-        for name, store in self.stores.items():
-            of = f" {name}" if len(self.stores) > 1 else ""
-            parents |= {
-                "tokenizer": store.manifest.parents["tokenizer"],
-                f"dataset{of}": store.manifest.parents["dataset"],
-                f"tokens{of}": store.manifest.fingerprint,
-            }
-        return parents
+from jgpt2.processes import Group
+from jgpt2.train import policy, setup
+from jgpt2.train.activity import Activity
+from jgpt2.train.events import REWIND, Events
+from jgpt2.train.goodput import Ledger
+from jgpt2.train.leg import Leg
+from jgpt2.train.opened import OpenRun
+from jgpt2.train.operation import Operation
+from jgpt2.train.step import TrainState
+from jgpt2.train.stop import StopRequest, listening
+from jgpt2.train.watchdog import Watchdog
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """The compiled parts of one run."""
-
-    experiment: config.Experiment
-    training: mixture.Mixture
-    program: program.Program
-    token_bytes: jax.Array
-    num_steps: int
-    flops_per_step: float
-
-    def describe_training(self) -> dict[str, dict[str, Any]]:
-        """Name of each dataset -> its shares and epochs over the whole run."""
-        return self.training.describe(
-            num_rows=self.num_steps * self.experiment.batch.sequences,
-            context=self.experiment.model.context,
-        )
-
-
-def train(experiment: config.Experiment, inputs: Inputs, run: Path) -> int:
+def train(
+    experiment: config.Experiment,
+    inputs: setup.Inputs,
+    run: Path,
+    *,
+    group: Group | None = None,
+    operation: Operation | None = None,
+) -> int:
     """Trains to the end of the budget, or until a signal; returns the exit code.
 
     0 when the run is complete; 130 after Ctrl-C and 42 after SIGTERM, with the state saved. Called
     again with the same arguments it goes on from the last checkpoint, bit for bit on CPU.
     """
-    trainer = prepare(experiment, inputs)
-    with signals.listening() as stop:
-        return execute(trainer, inputs, run, stop)
+    trainer = setup.prepare(experiment, inputs)
+    with listening(group) as stop:
+        return execute(trainer, inputs, run, stop, group=group, operation=operation)
 
 
-def make_mesh(experiment: config.Experiment, vocab_size: int) -> Mesh:
-    """The mesh of a run; InputError when its model, vocabulary or batch do not divide over it."""
-    mesh = sharding.make_mesh(experiment.mesh)
-    rows = experiment.batch.sequences // experiment.batch.accumulation
-    sharding.check(experiment.model, gpt2.padded_vocab(vocab_size), rows, mesh)
-    return mesh
-
-
-def prepare(experiment: config.Experiment, inputs: Inputs) -> Trainer:
-    """Checks the experiment against its data and devices, and builds the parts of the run."""
-    training = mixture.training(experiment.weights, inputs.stores)
-    mixture.check(training, context=experiment.model.context)
-    mesh = make_mesh(experiment, inputs.tokenizer.vocab_size)
-    steps = budget.num_steps(
-        experiment,
-        vocab_size=inputs.tokenizer.vocab_size,
-        bytes_per_token=training.bytes_per_token,
-    )
-    built = program.build(
-        experiment, vocab_size=inputs.tokenizer.vocab_size, num_steps=steps, mesh=mesh
-    )
-    return Trainer(
-        experiment=experiment,
-        training=training,
-        program=built,
-        token_bytes=jax.device_put(
-            inputs.tokenizer.token_bytes.astype(np.int32), built.abstract_token_bytes.sharding
-        ),
-        num_steps=steps,
-        flops_per_step=budget.tokens_per_step(experiment)
-        * count.flops_per_token(experiment.model, inputs.tokenizer.vocab_size),
-    )
-
-
-def execute(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
-    """Makes or finds the run folder, and trains to the end or to the step where `stop` is set."""
-    runs.create(
+def execute(
+    trainer: setup.Trainer,
+    inputs: setup.Inputs,
+    run: Path,
+    stop: StopRequest,
+    *,
+    group: Group | None = None,
+    operation: Operation | None = None,
+) -> int:
+    """Makes or finds the run folder, and trains to the end or to the poll where `stop` is set."""
+    activity = Activity()
+    opened = OpenRun(
+        trainer,
+        inputs,
         run,
-        trainer.experiment,
-        tokenizer=inputs.tokenizer_folder,
-        parents=inputs.parents,
-        notes={"datasets": trainer.describe_training()},
+        stop,
+        group or Group(),
+        operation or Operation(),
+        activity,
+        Ledger(activity),
     )
-    with jax.set_mesh(trainer.program.mesh):
-        return _go_on(trainer, inputs, run, stop)
+    _create(opened)
+    watchdog = Watchdog(
+        opened.activity,
+        floor_s=opened.operation.step_limit_s,
+        allowance_s=opened.operation.pause_limit_s,
+        describe=f"process {opened.group.index} of {opened.group.count}",
+    )
+    with jax.set_mesh(trainer.program.mesh), watchdog:
+        return _go_on(opened)
 
 
-def _go_on(trainer: Trainer, inputs: Inputs, run: Path, stop: signals.StopRequest) -> int:
-    folder, settings = run / runs.CHECKPOINTS, trainer.experiment
-    first_step = max(checkpoint.steps(folder), default=0)
-    if first_step >= trainer.num_steps:
-        progress.say(f"{settings.name}: {run} is complete at step {first_step}")
+def _create(run: OpenRun) -> None:
+    """The run folder: made by process 0, then compared with the others' config and data."""
+    for is_turn in (run.group.is_first, not run.group.is_first):
+        if is_turn:
+            runs.create(
+                run.folder,
+                run.settings,
+                tokenizer=run.inputs.tokenizer_folder,
+                parents=run.inputs.parents,
+                notes={"datasets": run.trainer.describe_training()},
+            )
+        run.group.barrier("run folder")
+
+
+def _go_on(run: OpenRun) -> int:
+    """Restores and advances; again from an earlier step whenever the loss policy says so."""
+    if run.group.from_first("complete", _is_complete(run)):
+        run.say(f"{run.folder} is complete at step {run.trainer.num_steps}")
         return 0
+    events = Events(run.folder, run.group)
+    events.add("start", processes=run.group.count, code_version=manifest.code_version())
     with (
-        checkpoint.Checkpoints(folder, keep_last=settings.checkpoint.keep_last) as checkpoints,
-        RunLog(run, name=settings.name, first_step=first_step, last_step=trainer.num_steps) as log,
-        _compiling(trainer.program) as compiled,
+        _open_checkpoints(run) as checkpoints,
+        _in_background("compile", run.trainer.program.compile) as compiled,
+        _in_background("verify", lambda: _verify_data(run)) as verified,
     ):
-        checkpoints.require_space(trainer.program.abstract_state)
-        if first_step:
-            log.say(f"{settings.name}: going on from step {first_step} of {run}")
-            state = checkpoint.restore(folder, first_step, trainer.program.abstract_state)
-        else:
-            _say_what_is_read(trainer, log)
-            state = trainer.program.initialise()
-        evaluate = _evaluator(trainer, inputs)
-        steps = _Steps(trainer, log, state, first_step)
-        compiled.result()
-        for step in range(first_step + 1, trainer.num_steps + 1):
-            steps.dispatch(step)
-            is_last = step == trainer.num_steps
-            exit_code = None if is_last else stop.exit_code  # read once: signals come at any time
-            is_saved = is_last or exit_code is not None or _is_due(step, settings.checkpoint)
-            is_evaluated = is_last or _is_due(step, settings.evaluation)
-            bits_per_byte = None
-            if is_evaluated or is_saved:
-                steps.settle()
-            if is_evaluated:
-                row = evaluate(step, steps.state.params)
-                log.evaluation(row)
-                bits_per_byte = row["bits_per_byte"]
-            if is_saved:
-                checkpoints.save(step, steps.state, bits_per_byte=bits_per_byte)
-            checkpoints.poll()
-            if exit_code is not None:
-                checkpoints.finish()
-                log.say(f"{settings.name}: saved step {step}; run the same command to go on")
+        checkpoints.require_space(run.trainer.program.abstract_state)
+        upto = None
+        while True:
+            first_step, state = _restore(run, events, upto)
+            try:
+                with Leg(run, checkpoints, events, first_step, state) as leg:
+                    exit_code = leg.go(compiled, verified)
+            except policy.WrongLossError as wrong:
+                upto = _rewind(run, checkpoints, events, wrong)
+            else:
+                events.add("stop", exit_code=exit_code)
                 return exit_code
-    return 0
+
+
+def _is_complete(run: OpenRun) -> bool:
+    last = run.trainer.num_steps
+    if integrity.steps(run.checkpoints)[-1:] != [last]:
+        return False
+    rows = runs.metrics(run.folder)
+    return any(row["kind"] == "evaluation" and row["step"] == last for row in rows)
+
+
+def _open_checkpoints(run: OpenRun) -> checkpoint.Checkpoints:
+    return checkpoint.Checkpoints(
+        run.checkpoints,
+        keep_last=run.settings.checkpoint.keep_last,
+        fingerprints=run.fingerprints,
+        group=run.group,
+    )
 
 
 @contextmanager
-def _compiling(built: program.Program) -> Iterator[futures.Future[jax.stages.Compiled]]:
-    """The step on its way in a thread; `built.step` finds what was compiled.
+def _in_background[Made](name: str, work: Callable[[], Made]) -> Iterator[futures.Future[Made]]:
+    """Work on its way in a thread.
 
-    Whoever leaves before it is there does not wait: it ends with the process.
+    Whoever leaves before it is done does not wait: it ends with the process.
     """
-    compiler = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
+    worker = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
     try:
-        yield compiler.submit(built.compile)
+        yield worker.submit(work)
     finally:
-        compiler.shutdown(wait=False)
+        worker.shutdown(wait=False)
 
 
-def _say_what_is_read(trainer: Trainer, log: RunLog) -> None:
-    for name, facts in trainer.describe_training().items():
-        log.say(
-            f"{trainer.experiment.name}: reads {name} {facts['epochs']:.3g} times in "
-            f"{trainer.num_steps} steps ({facts['byte_share']:.1%} of the bytes, "
-            f"{facts['row_share']:.1%} of the rows)"
+def _verify_data(run: OpenRun) -> None:
+    """Hashes the token stores, each process a share of their files: DamageError names one."""
+    for store in run.inputs.stores.values():
+        manifest.verify(store.folder, kind="tokens", part=run.group.index, parts=run.group.count)
+
+
+def _restore(run: OpenRun, events: Events, upto: int | None) -> tuple[int, TrainState]:
+    """The newest good step, `upto` one at most, and its state; or the start of the run."""
+
+    def told(damage: str) -> None:
+        events.add("set aside", what=damage)
+        run.say(damage)
+
+    with run.activity.during("restore"):
+        found = checkpoint.restore_newest(
+            run.checkpoints,
+            run.trainer.program.abstract_state,
+            fingerprints=run.fingerprints,
+            upto=upto,
+            strict=run.operation.strict,
+            group=run.group,
+            say=told,
+        )
+        if found is not None:
+            run.say(f"going on from step {found[0]} of {run.folder}")
+            return found
+    if upto is None:
+        _say_what_is_read(run)
+    with run.activity.during("init"):
+        return 0, run.trainer.program.initialise()
+
+
+def _say_what_is_read(run: OpenRun) -> None:
+    for name, facts in run.trainer.describe_training().items():
+        run.say(
+            f"reads {name} {facts['epochs']:.3g} times in {run.trainer.num_steps} steps "
+            f"({facts['byte_share']:.1%} of the bytes, {facts['row_share']:.1%} of the rows)"
         )
 
 
-def _is_due(step: int, settings: config.Checkpoint | config.Evaluation) -> bool:
-    return step % settings.every_steps == 0
+def _rewind(
+    run: OpenRun, checkpoints: checkpoint.Checkpoints, events: Events, wrong: policy.WrongLossError
+) -> int:
+    """Leaves out the batches that led to a wrong loss; the step that training goes back to at most.
 
-
-def _evaluator(trainer: Trainer, inputs: Inputs) -> Callable[[int, gpt2.Params], dict[str, Any]]:
-    """A function that scores the validation documents and gives a row for metrics.jsonl."""
-    model = trainer.experiment.model
-    graphdef, _ = gpt2.abstract(model, inputs.tokenizer.vocab_size)
-
-    def evaluate(step: int, params: gpt2.Params) -> dict[str, Any]:
-        started_s = time.perf_counter()
-        scores = bits.score(
-            graphdef,
-            params,
-            inputs.validation,
-            model=model,
-            eot=inputs.tokenizer.eot,
-            rows=sharding.batch_rows(trainer.program.mesh, EVALUATION_ROWS),
-            sharding=sharding.batch_sharding(trainer.program.mesh),
+    Raises InputError where the policy is to stop, or has acted as often as it may.
+    """
+    settings = run.settings.loss_policy
+    if settings.action != "rewind" or events.num_wrong >= settings.limit:
+        events.add("stop", exit_code=InputError.exit_code, what=str(wrong))
+        raise InputError(
+            f"{wrong} (the loss policy has acted {events.num_wrong} times); lower "
+            "optimizer.peak_lr or lengthen schedule.warmup, in another --run folder. The last "
+            "checkpoint here is from before this step."
         )
-        total = bits.summary(scores).overall
-        return {
-            "step": step,
-            "split": "validation",
-            "num_documents": total.num_documents,
-            "num_bytes": total.num_bytes,
-            "bits_per_byte": total.bits_per_byte,
-            "bits_per_char": total.bits_per_char,
-            "evaluation_time_s": round(time.perf_counter() - started_s, 3),
-        }
-
-    return evaluate
-
-
-class _Steps:
-    """Dispatches steps and logs each one while the next is computed."""
-
-    def __init__(self, trainer: Trainer, log: RunLog, state: TrainState, step: int) -> None:
-        self.state = state
-        self._trainer, self._log = trainer, log
-        settings = trainer.experiment
-        self._shape = (settings.batch.sequences, settings.model.context + 1)
-        self._placement = sharding.batch_sharding(trainer.program.mesh)
-        self._batches = loader.batches(
-            trainer.training,
-            context=settings.model.context,
-            sequences=settings.batch.sequences,
-            seed=settings.seed,
-            first_step=step,
-            rows=device.local_rows(self._shape, self._placement),
-        )
-        self._num_bytes = log.num_bytes
-        self._pending: tuple[int, Metrics, float] | None = None
-        self._settled_s = time.perf_counter()
-        peak = chips.peak_flops(jax.devices()[0].device_kind)
-        self._peak_flops = None if peak is None else peak * trainer.program.mesh.size
-
-    def dispatch(self, step: int) -> None:
-        """Starts one step on the device, then logs the one before it."""
-        started_s = time.perf_counter()
-        if self._pending is None:  # what went on since the last step was no part of this one
-            self._settled_s = started_s
-        _, local_rows = next(self._batches)
-        rows = device.place_local(local_rows, self._shape, self._placement)
-        wait_s = time.perf_counter() - started_s
-        with jax.transfer_guard("disallow"):
-            self.state, metrics = self._trainer.program.step(
-                self.state, rows, self._trainer.token_bytes
-            )
-        self.settle()
-        self._pending = (step, metrics, wait_s)
-
-    def settle(self) -> None:
-        """Waits for the step in flight and logs it.
-
-        Raises InputError when its loss or gradient is not a finite number: the run stops before
-        that state is saved.
-        """
-        if self._pending is None:
-            return
-        step, metrics, wait_s = self._pending
-        self._pending = None
-        values = jax.device_get(metrics)
-        now_s = time.perf_counter()
-        step_time_s, self._settled_s = now_s - self._settled_s, now_s
-        if not (math.isfinite(values.loss) and math.isfinite(values.grad_norm)):
-            raise InputError(
-                f"the loss is {values.loss} and the gradient norm {values.grad_norm} at step "
-                f"{step}; lower optimizer.peak_lr or lengthen schedule.warmup, in another --run "
-                "folder. The last checkpoint here is from before this step."
-            )
-        self._num_bytes += int(values.num_bytes)
-        self._log.train(self._row(step, values, step_time_s, wait_s))
-
-    def _row(self, step: int, values: Metrics, step_time_s: float, wait_s: float) -> dict[str, Any]:
-        num_tokens = budget.tokens_per_step(self._trainer.experiment)
-        flops = self._trainer.flops_per_step
-        peak = self._peak_flops
-        return {
-            "step": step,
-            "tokens": step * num_tokens,
-            "bytes": self._num_bytes,
-            "flops": step * flops,
-            "loss": float(values.loss),
-            "bpb": float(values.loss) * num_tokens / math.log(2) / int(values.num_bytes),
-            "lr": float(values.lr),
-            "grad_norm": float(values.grad_norm),
-            "step_time_s": round(step_time_s, 6),
-            "data_wait_s": round(wait_s, 6),
-            "tokens_per_s": round(num_tokens / step_time_s, 1),
-            "mfu": None if peak is None else round(flops / step_time_s / peak, 4),
-        }
+    upto = max(wrong.step - settings.batches, 0)
+    left_out = events.batches_left_out
+    batches = sorted(policy.batch_of(step, left_out) for step in range(upto, wrong.step))
+    checkpoints.rewind(upto)  # first: a kill in between finds the same wrong loss once more
+    events.add(REWIND, step=wrong.step, upto=upto, batches=batches, what=wrong.what)
+    run.say(f"{wrong}; going back to step {upto} at most, without batches {batches}")
+    return upto

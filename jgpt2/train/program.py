@@ -2,12 +2,16 @@
 `jgpt2 plan` compiles them for devices that are not there.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 from jax.sharding import Mesh
 
 from jgpt2 import chips, config
@@ -21,8 +25,8 @@ class Program:
     """What one run executes; use it inside `jax.set_mesh(program.mesh)`."""
 
     mesh: Mesh
-    step: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
-    """(state, rows, token_bytes) -> (state, metrics), jitted; the state is donated."""
+    step: Callable[[TrainState, jax.Array, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+    """(state, rows, token_bytes, loss_limit) -> (state, metrics), jitted; the state is donated."""
     initialise: Callable[[], TrainState]
     abstract_state: TrainState
     """Shapes, types and places of the state."""
@@ -30,12 +34,29 @@ class Program:
     """[B, context + 1] the rows of a step."""
     abstract_token_bytes: jax.ShapeDtypeStruct
     """[U] the bytes of each token of the vocabulary."""
+    abstract_loss_limit: jax.ShapeDtypeStruct
+    """[] the loss from which a step is skipped, where the policy is to skip."""
+
+    @property
+    def abstract_arguments(self) -> tuple[Any, ...]:
+        """Shapes, types and places of what `step` takes."""
+        shapes = (self.abstract_rows, self.abstract_token_bytes, self.abstract_loss_limit)
+        return self.abstract_state, *shapes
+
+    def place(self, value: npt.ArrayLike, like: jax.ShapeDtypeStruct) -> jax.Array:
+        """A value that every process has, as an array of the shape, type and places of `like`."""
+        array = np.asarray(value, like.dtype)
+        return jax.make_array_from_callback(like.shape, like.sharding, lambda part: array[part])
+
+    def place_limit(self, loss: float = math.inf) -> jax.Array:
+        """The `loss_limit` of a step: by default none."""
+        return self.place(loss, self.abstract_loss_limit)
 
     def compile(self) -> jax.stages.Compiled:
         """The step as the mesh's devices would run it."""
         with jax.set_mesh(self.mesh):
             lowered = self.step.lower(  # pyright: ignore[reportFunctionMemberAccess]
-                self.abstract_state, self.abstract_rows, self.abstract_token_bytes
+                *self.abstract_arguments
             )
             return lowered.compile()
 
@@ -74,9 +95,10 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
             lr=lr,
             accumulation=batch.accumulation,
             dropout_seed=experiment.seed if model.dropout else None,
+            skips=experiment.loss_policy.action == "skip",
         ),
         donate_argnums=0,
-        in_shardings=(shardings, by_row, everywhere),
+        in_shardings=(shardings, by_row, everywhere, everywhere),
         out_shardings=(shardings, everywhere),
         compiler_options=compiler.options(chips.by_device_kind(mesh.devices.flat[0].device_kind)),
     )
@@ -93,4 +115,5 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
             (batch.sequences, model.context + 1), jnp.int32, sharding=by_row
         ),
         abstract_token_bytes=jax.ShapeDtypeStruct((vocab_size,), jnp.int32, sharding=everywhere),
+        abstract_loss_limit=jax.ShapeDtypeStruct((), jnp.float32, sharding=everywhere),
     )

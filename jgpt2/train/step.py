@@ -4,6 +4,7 @@
 donates the state. Rows hold `context + 1` tokens: positions 0..T-1 predict positions 1..T.
 """
 
+import math
 import zlib
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -47,18 +48,22 @@ def train_step(
     state: TrainState,
     rows_BT1: Int[Array, "B T1"],
     token_bytes_U: Int[Array, " U"],
+    loss_limit: Float[Array, ""] | float = math.inf,
     *,
     graphdef: nnx.GraphDef[gpt2.GPT2],
     optimizer: optax.GradientTransformation,
     lr: optax.Schedule,
     accumulation: int,
     dropout_seed: int | None,
+    skips: bool = False,
 ) -> tuple[TrainState, Metrics]:
     """The state after one AdamW step on the global batch.
 
     `token_bytes_U` gives the bytes of each of the U tokens of the vocabulary. With `accumulation`
     above 1 the batch is worked through in that many parts whose gradients are averaged: same
     result, less memory. `dropout_seed` decides, with the step, what is dropped; None drops nothing.
+    Where it `skips`, a loss above `loss_limit`, or one that is not finite, moves nothing but the
+    count of steps; without, `loss_limit` is no part of the program.
     """
     rng = None
     if dropout_seed is not None:
@@ -79,6 +84,10 @@ def train_step(
         lr=jnp.asarray(lr(state.step)),
         num_bytes=jnp.sum(token_bytes_U[rows_BT1[:, 1:]]),
     )
+    if skips:
+        is_right = jnp.isfinite(value) & jnp.isfinite(metrics.grad_norm) & (value <= loss_limit)
+        old, new = (state.params, state.opt_state), (params, opt_state)
+        params, opt_state = jax.tree.map(partial(jnp.where, is_right), new, old)
     return TrainState(state.step + 1, params, opt_state), metrics
 
 

@@ -68,10 +68,10 @@ def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
 
 def _proven_steps(run: Path) -> list[int]:
     """The complete steps of a run; DamageError when a file of one is not what its record says."""
-    from jgpt2 import checkpoint, runs
+    from jgpt2 import integrity, runs
 
     folder = run / runs.CHECKPOINTS
-    steps = checkpoint.steps(folder)
+    steps = integrity.steps(folder)
     for step in steps:
-        checkpoint.verify(folder, step)
+        integrity.verify(folder, step)
     return steps

@@ -8,7 +8,11 @@ from typing import Annotated
 import tyro
 
 from jgpt2.config import Experiment
+from jgpt2.processes import Group, Settings, joined
+from jgpt2.train.operation import Operation
 from jgpt2.verbs import configured
+
+_OPERATION, _PROCESSES = Operation(), Settings()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,14 +52,17 @@ def _verb(authored: Experiment) -> Callable[..., int]:
 
     def verb(
         where: Annotated[Where, unprefixed],
+        operation: Annotated[Operation, unprefixed] = _OPERATION,
+        processes: Settings = _PROCESSES,
         experiment: Annotated[Experiment, unprefixed] = authored,
     ) -> int:
-        return _run(where, experiment)
+        with joined(processes) as group:
+            return _run(where, experiment, operation, group)
 
     return verb
 
 
-def _run(where: Where, experiment: Experiment) -> int:
+def _run(where: Where, experiment: Experiment, operation: Operation, group: Group) -> int:
     from jgpt2 import compilation, progress
     from jgpt2.train import inputs, loop
 
@@ -63,8 +70,8 @@ def _run(where: Where, experiment: Experiment) -> int:
     places = inputs.Places(datasets=where.datasets, tokenizers=where.tokenizers)
     with progress.of_work("tokenizing", "bytes") as report:
         gathered = inputs.gather(experiment, places, workers=where.workers, report=report)
-    exit_code = loop.train(experiment, gathered, where.run)
-    if exit_code == 0:
+    exit_code = loop.train(experiment, gathered, where.run, group=group, operation=operation)
+    if exit_code == 0 and group.is_first:
         folders = " or ".join(str(where.datasets / name) for name in experiment.weights)
         progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {folders}")
     return exit_code

@@ -11,7 +11,7 @@ import pytest
 from jgpt2 import config
 from jgpt2.corpus import build
 from jgpt2.tokenizer import train as tokenizer_train
-from jgpt2.train import inputs, loop
+from jgpt2.train import inputs, setup
 
 # Short documents: every batch has some of the EOTs that part them.
 TEXTS = [f"第{i}話。" + "山路を登る。" * (i % 3) for i in range(90)]
@@ -45,7 +45,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> inputs.Places:
 
 
 @pytest.fixture(scope="session")
-def gathered(places: inputs.Places) -> loop.Inputs:
+def gathered(places: inputs.Places) -> setup.Inputs:
     return inputs.gather(EXPERIMENT, places)
 
 
@@ -66,9 +66,9 @@ def change() -> Callable[..., config.Experiment]:
 
 
 @pytest.fixture(scope="session")
-def trainer(gathered: loop.Inputs) -> loop.Trainer:
+def trainer(gathered: setup.Inputs) -> setup.Trainer:
     """One for all tests that can share it: a step takes seconds to compile and none to run."""
-    return loop.prepare(EXPERIMENT, gathered)
+    return setup.prepare(EXPERIMENT, gathered)
 
 
 @pytest.fixture(autouse=True)

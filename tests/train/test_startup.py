@@ -11,7 +11,7 @@ import pytest
 
 from jgpt2 import configio, runs
 from jgpt2.errors import InputError
-from jgpt2.train import loop, signals
+from jgpt2.train import loop, stop
 
 PROGRAMS = ("jit(draw)", "jit(start)", "jit(train_step)", "jit(_next_token_nll)")
 START = """
@@ -22,7 +22,7 @@ from pathlib import Path
 import jax
 
 from jgpt2 import compilation, configio
-from jgpt2.train import inputs, loop
+from jgpt2.train import inputs, loop, setup
 
 compilation.enable_cache()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -46,7 +46,7 @@ jax.monitoring.register_event_duration_secs_listener(count)
 record, datasets, tokenizers, run = map(Path, sys.argv[1:])
 experiment = configio.load(record)
 gathered = inputs.gather(experiment, inputs.Places(datasets=datasets, tokenizers=tokenizers))
-trainer = loop.prepare(experiment, gathered)
+trainer = setup.prepare(experiment, gathered)
 assert loop.train(experiment, gathered, run) == 0
 print(json.dumps({"built": built, "fetched": fetched}))
 """
@@ -98,5 +98,5 @@ def test_what_goes_wrong_in_compiling_ends_the_run_before_its_first_step(
     program = dataclasses.replace(trainer.program, step=Uncompilable())
     spoilt = dataclasses.replace(trainer, program=program)
     with pytest.raises(InputError, match="no such kernel"):
-        loop.execute(spoilt, gathered, tmp_path / "run", signals.StopRequest())
+        loop.execute(spoilt, gathered, tmp_path / "run", stop.StopRequest())
     assert runs.metrics(tmp_path / "run") == []

@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 
 from jgpt2.data import loader, mixture
 from jgpt2.model import gpt2, sharding
-from jgpt2.train import loop, optim, step
+from jgpt2.train import optim, setup, step
 
 MESHES = [(8, 1, 1), (2, 4, 1), (2, 2, 2)]
 
@@ -125,7 +125,7 @@ def test_sharded_steps_equal_those_of_one_device(shape, gathered, change, traine
     data, fsdp, tensor = shape
     if shape != tuple(trainer.program.mesh.shape.values()):
         mesh = {"data": data, "fsdp": fsdp, "tensor": tensor}
-        trainer = loop.prepare(change(mesh=mesh), gathered)
+        trainer = setup.prepare(change(mesh=mesh), gathered)
     take, expected = make(dropout_seed=0)
     first = expected.params
     with jax.set_mesh(trainer.program.mesh):
@@ -134,7 +134,9 @@ def test_sharded_steps_equal_those_of_one_device(shape, gathered, change, traine
         for rows in batches:
             placed = jax.device_put(rows, sharding.batch_sharding(trainer.program.mesh))
             assert placed.addressable_shards[0].data.shape[0] == 8 // (data * fsdp)
-            state, metrics = trainer.program.step(state, placed, trainer.token_bytes)
+            state, metrics = trainer.program.step(
+                state, placed, trainer.token_bytes, trainer.program.place_limit()
+            )
             expected, expected_metrics = take(expected, rows)
             assert_close(metrics, expected_metrics, 1e-5)
     assert distance(first, expected.params) > 1e-3
@@ -158,7 +160,10 @@ def test_many_steps_are_one_compilation_and_give_their_memory_on(trainer, batche
         for rows in batches:
             last = state
             state, _ = trainer.program.step(
-                state, jax.device_put(rows, placement), trainer.token_bytes
+                state,
+                jax.device_put(rows, placement),
+                trainer.token_bytes,
+                trainer.program.place_limit(),
             )
             assert all(leaf.is_deleted() for leaf in jax.tree.leaves(last))
     assert trainer.program.step._cache_size() == 1

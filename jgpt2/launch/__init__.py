@@ -1,0 +1,1 @@
+"""How a command gets onto many processes: here, on TPU VMs, on Kubernetes; it knows no verb."""

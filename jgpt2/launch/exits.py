@@ -1,0 +1,24 @@
+"""What an exit code asks of whoever started the command: every launcher acts on this contract."""
+
+DONE = 0
+NEVER_RETRIED = (2, 3)
+"""Unusable command or config, and damaged data: a second attempt would end the same way."""
+SAVED = 42
+"""State saved, restart me: an interruption that costs nothing and is not counted."""
+INTERRUPTED = 130
+KILLED = 137
+TERMINATED = 143
+
+
+def of_process(returncode: int) -> int:
+    """The exit code as a shell says it, of what `subprocess` calls -SIGNAL.
+
+    >>> of_process(-9), of_process(3)
+    (137, 3)
+    """
+    return 128 - returncode if returncode < 0 else returncode
+
+
+def is_failure(code: int) -> bool:
+    """Whether the code is neither of work done nor of work saved."""
+    return code not in (DONE, SAVED)
