@@ -10,8 +10,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +143,33 @@ def rename_tree(folder: Path, target: Path) -> None:
     remove_tree(folder)
 
 
+def rename(file: Path, target: Path) -> None:
+    """Gives a file another name, in place of what has it."""
+    if not is_remote(file):
+        file.replace(target)
+        return
+    _bucket().cp_file(_inner(file), _inner(target))
+    _bucket().rm_file(_inner(file))
+
+
+def append(file: Path, text: str) -> None:
+    """Adds text to a file of a few lines, made if need be; in a bucket it is written anew."""
+    if is_remote(file):
+        known = file.read_bytes() if file.is_file() else b""
+        write_bytes(file, known + text.encode())
+    else:
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(text)
+
+
+def modified_s(file: Path) -> float | None:
+    """When a file was written last, in seconds since the epoch; None when there is none."""
+    if not file.is_file():
+        return None
+    status: Any = file.stat()
+    return float(status.mtime) if is_remote(file) else status.st_mtime
+
+
 def publish(built: Path, target: Path, *, last: str) -> None:
     """Moves a folder that was built on this machine to its place; file `last` comes last.
 
@@ -158,16 +184,26 @@ def publish(built: Path, target: Path, *, last: str) -> None:
     shutil.rmtree(built)
 
 
+def fill(built: Path, target: Path, *, last: str) -> None:
+    """Moves what is in a local folder into another, of whatever place; file `last` comes last."""
+    if is_remote(target):
+        upload(built, target, last=last)
+        return
+    for entry in sorted(built.iterdir(), key=lambda entry: entry.name == last):
+        entry.replace(target / entry.name)
+
+
 def upload(built: Path, target: Path, *, last: str) -> None:
     """Copies the files of a local folder into a bucket, `last` after all others."""
     names = files(built)
     assert last in names
     for batch in ([name for name in names if name != last], [last]):
-        with _explained(target):
-            _bucket().put(
-                [str(built / name) for name in batch],
-                [f"{_inner(target)}/{name}" for name in batch],
-            )
+        _put(built, target, batch)
+
+
+def copy_files(built: Path, target: Path) -> None:
+    """Copies the files of a local folder into a bucket, in any order."""
+    _put(built, target, files(built))
 
 
 def download(file: Path, target: Path) -> None:
@@ -228,27 +264,18 @@ def locked(file: Path) -> Iterator[None]:
             return
 
 
-@contextlib.contextmanager
-def temporary() -> Iterator[Path]:
-    """An empty local folder that is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="jgpt2-") as folder:
-        yield Path(folder)
-
-
-def download_all(folder: Path, names: Iterable[str], target: Path) -> None:
-    """Copies files of a folder to this machine, wherever the folder lies."""
-    for name in names:
-        if is_remote(folder):
-            download(folder / name, target / name)
-        else:
-            write_bytes(target / name, (folder / name).read_bytes())
-
-
 def _is_open_at(descriptor: int, file: Path) -> bool:
     try:
         return os.fstat(descriptor).st_ino == file.stat().st_ino
     except FileNotFoundError:
         return False
+
+
+def _put(built: Path, target: Path, names: list[str]) -> None:
+    with _explained(target):
+        _bucket().put(
+            [str(built / name) for name in names], [f"{_inner(target)}/{name}" for name in names]
+        )
 
 
 def _inner(place: Path) -> str:
