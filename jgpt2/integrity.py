@@ -42,7 +42,10 @@ class Record:
 
 def steps(folder: Path) -> list[int]:
     """Steps that have a record, in ascending order."""
-    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal())
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(int(name[:-5]) for name in names if re.fullmatch(r"[0-9]+\.json", name))
 
 
 def names_set_aside(folder: Path) -> list[str]:
