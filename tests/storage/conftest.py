@@ -35,9 +35,8 @@ def emulator() -> Iterator[None]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
-    place = ["--host", "127.0.0.1", "--port", str(port), "--default-bucket", BUCKET]
-    server = subprocess.Popen([*command, *place], stderr=subprocess.DEVNULL)
+    command = [sys.executable, Path(__file__).with_name("emulator.py"), str(port), BUCKET]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     before = dict(os.environ)
     os.environ.update(environment(port))
     try:
