@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from jgpt2.errors import InputError
 
 BUCKET = "gs://"
 _PARTIAL = ".partial"
-_AT_ONCE = 8
+_PATTERN = frozenset("*?[")
 _BLOCK_BYTES = 16 * 2**20
 """Of a file in a bucket, read at once."""
 
@@ -45,6 +44,11 @@ def path(given: str | Path) -> Path:
         )
     if not rest.strip("/"):
         raise InputError(f"{text} names no bucket; give gs://BUCKET/FOLDER.")
+    if found := sorted(_PATTERN.intersection(rest)):
+        raise InputError(
+            f"{text} holds {found[0]!r}, which the tools for buckets take for a pattern; choose a "
+            "name without it."
+        )
     if importlib.util.find_spec("gcsfs") is None:
         raise InputError(
             f"{text} cannot be opened here: gcsfs is not installed; install jgpt2[gcs]."
@@ -126,7 +130,8 @@ def write_bytes(file: Path, content: bytes) -> None:
 def remove_tree(folder: Path) -> None:
     """Removes a folder and all in it, if it is there."""
     if is_remote(folder):
-        _remove([f"{_inner(folder)}/{name}" for name in files(folder)])
+        with contextlib.suppress(FileNotFoundError):
+            _bucket().rm(_inner(folder), recursive=True)
     elif folder.exists():
         shutil.rmtree(folder)
 
@@ -270,14 +275,6 @@ def _is_open_at(descriptor: int, file: Path) -> bool:
         return os.fstat(descriptor).st_ino == file.stat().st_ino
     except FileNotFoundError:
         return False
-
-
-def _remove(objects: list[str]) -> None:
-    """Removes objects side by side: one call for all would take `[` in a name for a pattern."""
-    with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        for done in [pool.submit(_bucket().rm_file, name) for name in objects]:
-            with contextlib.suppress(FileNotFoundError):
-                done.result()
 
 
 def _put(built: Path, target: Path, names: list[str]) -> None:

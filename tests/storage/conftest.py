@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -67,4 +68,5 @@ def bucket(
 ) -> Path:
     """An empty folder of the bucket, of this test alone; the cache folder is one of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return storage.path(f"gs://{BUCKET}/散歩 一/{request.node.name}")
+    name = re.sub(r"\W", "_", request.node.name)
+    return storage.path(f"gs://{BUCKET}/散歩 一/{name}")

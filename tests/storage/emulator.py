@@ -1,4 +1,4 @@
-"""gcp-storage-emulator with generations: `python emulator.py PORT BUCKET` serves until it is killed.
+"""gcp-storage-emulator with generations: `python emulator.py PORT BUCKET` serves until killed.
 
 By itself the emulator does not tell the generation of what is downloaded and does not heed
 conditions on it. TensorStore needs both whenever it writes an object that is there already: its

@@ -139,6 +139,7 @@ def test_local_paths_need_no_library_of_buckets():
     [
         ("s3://b/runs", r"Orbax takes no s3:// path\); give a local folder or gs://BUCKET"),
         ("ftp://b/runs", "unknown scheme ftp://; give a local path or gs://BUCKET/FOLDER"),
+        ("gs://b/a[1]", r"holds '\[', which the tools for buckets take for a pattern"),
         ("gs://", "gs:// names no bucket; give gs://BUCKET/FOLDER"),
     ],
 )
