@@ -126,9 +126,8 @@ def _writes(folder: Path) -> Finding:
         remedy = "check the name, the rights of this host's account, and the extra gcs"
         return Finding(f"writable {folder}", False, f"{type(error).__name__}: {error}", remedy)
     what = f"{shutil.disk_usage(folder).free / 1e9:,.1f} GB free" if folder.is_dir() else "yes"
-    return Finding(
-        f"writable {folder}", is_same, what, "" if is_same else "it reads back otherwise"
-    )
+    remedy = "" if is_same else "it reads back otherwise: use another"
+    return Finding(f"writable {folder}", is_same, what, remedy)
 
 
 def _devices(expected: int | None) -> Finding:

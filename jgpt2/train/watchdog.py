@@ -38,7 +38,7 @@ class Watchdog:
     def __init__(
         self, activity: activities.Activity, *, floor_s: float, allowance_s: float, describe: str
     ) -> None:
-        """A step may take `floor_s`, or ten usual ones; any other activity `allowance_s`."""
+        """A step may take `floor_s`, or ten usual ones; the first, and all else, `allowance_s`."""
         self._activity = activity
         self._floor_s, self._allowance_s = floor_s, allowance_s
         self._host = f"{describe} on {socket.gethostname()}"
@@ -51,9 +51,10 @@ class Watchdog:
 
     def limit_s(self) -> float:
         """How long the present activity may be silent."""
-        if self._activity.kind in activities.STEPPING:
-            return max(_STEPS * self._activity.usual_step_s(), self._floor_s)
-        return self._allowance_s
+        usual_s = self._activity.usual_step_s()
+        if self._activity.kind in activities.STEPPING and usual_s:
+            return max(_STEPS * usual_s, self._floor_s)
+        return self._allowance_s  # the first steps connect hosts, and load what was compiled
 
     def _watch(self) -> None:
         looked_s = time.monotonic()

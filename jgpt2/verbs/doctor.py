@@ -1,10 +1,14 @@
 """`jgpt2 doctor`: what keeps a run from starting on these hosts."""
 
 import dataclasses
-import json as json_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jgpt2.processes import Settings, joined
+from jgpt2.verbs import answer
+
+if TYPE_CHECKING:
+    from jgpt2.doctor import Finding
 
 _ALONE = Settings()
 
@@ -36,22 +40,19 @@ def doctor(
         )
         is_well = all(finding.is_well for finding in findings)
         if group.is_first:
-            _print(findings, is_well=is_well, as_json=json)
+            rows = [dataclasses.asdict(finding) for finding in findings]
+            answer.give({"is_well": is_well, "findings": rows}, _table(findings), json)
     return 0 if is_well else 2
 
 
-def _print(findings: list, *, is_well: bool, as_json: bool) -> None:
-    if as_json:
-        rows = [dataclasses.asdict(finding) for finding in findings]
-        print(
-            json_module.dumps({"is_well": is_well, "findings": rows}, ensure_ascii=False, indent=2)
-        )
-        return
+def _table(findings: "list[Finding]") -> str:
     width = max(len(finding.check) for finding in findings)
     hosts = max(len(finding.host) for finding in findings)
+    lines = []
     for finding in findings:
         sign = "ok   " if finding.is_well else "WRONG"
-        print(f"{sign} {finding.host:<{hosts}} {finding.check:<{width}} {finding.what}")
+        lines.append(f"{sign} {finding.host:<{hosts}} {finding.check:<{width}} {finding.what}")
         if finding.remedy:
-            print(f"      {'':<{hosts}} {'':<{width}} -> {finding.remedy}")
-    print("all is well" if is_well else "something is wrong")
+            lines.append(f"      {'':<{hosts}} {'':<{width}} -> {finding.remedy}")
+    wrong = sum(not finding.is_well for finding in findings)
+    return "\n".join([*lines, f"{wrong} findings need a hand" if wrong else "all is well"])
