@@ -179,7 +179,14 @@ class _Bench:
         self, run: Path, logs: Path, environment: dict[str, str], **named: Any
     ) -> local.Outcome:
         arguments = ["train", self._record, "--run", run, "--processes.heartbeat-s", "10"]
-        arguments += ["--processes.shutdown-s", "10", "--step-limit-s", "12", "--pause-limit-s", "40"]
+        arguments += [
+            "--processes.shutdown-s",
+            "10",
+            "--step-limit-s",
+            "12",
+            "--pause-limit-s",
+            "40",
+        ]
         arguments += ["--datasets", self._root / "data", "--tokenizers", self._root / "tokenizers"]
         marker = run.with_name(run.name + ".fault done")
         return local.run(

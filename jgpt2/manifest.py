@@ -86,7 +86,8 @@ def read(folder: Path, *, kind: str | None = None) -> Manifest:
         )
     try:
         manifest = Manifest(**json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
+        _ = [(entry["num_bytes"], entry["sha256"]) for entry in manifest.files.values()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamageError(f"{path} cannot be read ({error}); restore it or build again.") from error
     if kind is not None and manifest.kind != kind:
         raise InputError(
@@ -107,18 +108,23 @@ def verify(folder: Path, *, kind: str | None = None, part: int = 0, parts: int =
             f"{folder / FILE_NAME} was changed after it was written: its fingerprint is not that "
             "of its content; restore it or build again."
         )
-    for file, entry in list(manifest.files.items())[part::parts]:
+    check_files(folder, manifest, list(manifest.files)[part::parts])
+    return manifest
+
+
+def check_files(folder: Path, described: Manifest, names: Iterable[str]) -> None:
+    """Hashes some of the files of an artefact; DamageError names the first that differs."""
+    for file in names:
         path = folder / file
         if not path.is_file():
             raise DamageError(
                 f"{path} is missing, though {folder / FILE_NAME} lists it; restore it."
             )
-        if _hash_file(path) != entry:
+        if _hash_file(path) != described.files[file]:
             raise DamageError(
                 f"{path} does not match its SHA-256 in {folder / FILE_NAME}; "
                 "restore it or build again."
             )
-    return manifest
 
 
 def check_sizes(folder: Path, described: Manifest) -> None:
