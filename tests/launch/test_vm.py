@@ -344,6 +344,10 @@ def test_a_missing_gcloud_is_told_with_the_remedy(monkeypatch, tmp_path):
         calls.make(vm.delete(PLACE))
 
 
+def test_a_call_that_does_not_answer_is_ended():
+    assert calls.ask(["sleep", "60"], timeout_s=0.2) == (124, "", "no answer in 0 s")
+
+
 EVERY_CALL = {
     "create": vm.create(PLACE, accelerators.find("v5e-16"), spot=True)[0],
     "create of a reservation": vm.create(PLACE, accelerators.find("v4-32"), reserved=True)[0],
