@@ -374,11 +374,3 @@ def test_the_real_gcloud_accepts_the_arguments(name, tmp_path):
     accepted = said(EVERY_CALL[name])
     assert "do not currently have an active account" in accepted, accepted
     assert "active account" not in said([*EVERY_CALL[name], "--no-such-flag"])
-
-
-def test_the_scripts_are_clean():
-    checker = Path(sys.executable).with_name("shellcheck")
-    scripts = sorted(cases.ROOT.glob("tpu/**/*.sh"))
-    assert [script.name for script in scripts] == ["host.sh", "startup.sh"]
-    done = subprocess.run([checker, *scripts], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
