@@ -14,7 +14,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jax
 
-from jgpt2 import integrity, manifest
+from jgpt2 import integrity, manifest, storage
 from jgpt2.errors import DamageError
 from jgpt2.processes import Group
 
@@ -48,7 +47,7 @@ class Checkpoints:
         group: Group | None = None,
     ) -> None:
         """`fingerprints` says of which run the steps are, by role."""
-        self.folder = folder.resolve()
+        self.folder = storage.absolute(folder)
         self._keep_last = keep_last
         self._fingerprints = dict(fingerprints or {})
         self._group = group or Group()
@@ -92,9 +91,9 @@ class Checkpoints:
     def require_space(self, state: Any) -> None:
         """OSError (ENOSPC) unless the disk has room for the arrays, or their shapes, of `state`."""
         num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-        disk = shutil.disk_usage(self.folder)
-        if disk.total and disk.free < num_bytes:  # file systems of no known size say 0
-            facts = f"a checkpoint takes {num_bytes:,} bytes, {disk.free:,} are free"
+        free_bytes = storage.free_bytes(self.folder)
+        if free_bytes is not None and free_bytes < num_bytes:
+            facts = f"a checkpoint takes {num_bytes:,} bytes, {free_bytes:,} are free"
             raise OSError(errno.ENOSPC, facts, str(self.folder))
 
     def poll(self) -> None:
@@ -197,7 +196,7 @@ class Checkpoints:
 
     def _remove_unrecorded(self) -> None:
         for entry in integrity.unrecorded(self.folder) if self._group.is_first else ():
-            shutil.rmtree(entry)
+            storage.remove_tree(entry)
 
     def _remove_old(self, newest: int) -> None:
         """Leaves the last steps and the best one; nothing goes before the newest is verified."""
@@ -263,7 +262,7 @@ def restore_params(folder: Path, step: int, abstract_params: Any, key: str = "pa
     integrity.verify(folder, step)
     with contextlib.closing(ocp.Checkpointer(ocp.PyTreeCheckpointHandler())) as reader:
         restored = reader.restore(
-            (folder / str(step) / "default").resolve(),
+            storage.absolute(folder / str(step) / "default"),
             args=ocp.args.PyTreeRestore(
                 {key: abstract_params},
                 restore_args={key: ocp.checkpoint_utils.construct_restore_args(abstract_params)},
@@ -298,7 +297,8 @@ def _read(folder: Path, step: int, abstract_state: Any) -> Any:
 
     with contextlib.closing(ocp.Checkpointer(ocp.StandardCheckpointHandler())) as reader:
         return reader.restore(
-            (folder / str(step) / "default").resolve(), ocp.args.StandardRestore(abstract_state)
+            storage.absolute(folder / str(step) / "default"),
+            ocp.args.StandardRestore(abstract_state),
         )
 
 

@@ -9,13 +9,12 @@ import contextlib
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jgpt2 import manifest
+from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
 
 _STEP_FOLDER = re.compile(r"(\d+)(\.orbax-checkpoint-tmp.*)?")
@@ -43,7 +42,10 @@ class Record:
 
 def steps(folder: Path) -> list[int]:
     """Steps that have a record, in ascending order."""
-    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal())
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(int(name[:-5]) for name in names if re.fullmatch(r"[0-9]+\.json", name))
 
 
 def names_set_aside(folder: Path) -> list[str]:
@@ -100,8 +102,7 @@ def hash_files(
 ) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of every file of a step, or of every `parts`-th one from the `part`-th."""
     root = folder / str(step)
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): _entry(path) for path in paths[part::parts]}
+    return {name: storage.entry(root / name) for name in storage.files(root)[part::parts]}
 
 
 def verify(folder: Path, step: int, *, part: int = 0, parts: int = 1) -> None:
@@ -113,7 +114,7 @@ def verify(folder: Path, step: int, *, part: int = 0, parts: int = 1) -> None:
     files = read(folder, step).files
     for name in sorted(files)[part::parts]:
         path = folder / str(step) / name
-        if not path.is_file() or _entry(path) != files[name]:
+        if not path.is_file() or storage.entry(path) != files[name]:
             raise DamageError(
                 f"{path} is {'damaged' if path.is_file() else 'missing'}: it does not match the "
                 f"record {record_path(folder, step)}; {_REMEDY}"
@@ -145,9 +146,9 @@ def set_aside(folder: Path, step: int, why: Literal["damaged", "rewound"] = "dam
     while (folder / name).exists() or (folder / f"{name}.json").exists():
         number += 1
         name = f"{step}.{why}-{number}"
-    record_path(folder, step).replace(folder / f"{name}.json")  # first: the step ends with it
+    storage.rename(record_path(folder, step), folder / f"{name}.json")  # first: it ends the step
     if (folder / str(step)).exists():
-        (folder / str(step)).replace(folder / name)
+        storage.rename_tree(folder / str(step), folder / name)
     return folder / name
 
 
@@ -166,7 +167,7 @@ def unrecorded(folder: Path) -> list[Path]:
 def remove(folder: Path, step: int) -> None:
     """Removes a step, its record first: then it does not exist."""
     record_path(folder, step).unlink()
-    shutil.rmtree(folder / str(step))
+    storage.remove_tree(folder / str(step))
 
 
 def record_path(folder: Path, step: int) -> Path:
@@ -183,11 +184,3 @@ _REMEDY = (
 def _digest(content: Mapping[str, Any]) -> str:
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {
-            "num_bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jgpt2
+from jgpt2 import storage
 from jgpt2.errors import DamageError, InputError
 
 FILE_NAME = "manifest.json"
@@ -53,7 +54,7 @@ def write(
     notes: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Hashes `files` (paths inside `folder`) and writes the manifest, the last file of all."""
-    entries = {file: _hash_file(folder / file) for file in sorted(files)}
+    entries = {file: storage.entry(folder / file) for file in sorted(files)}
     manifest = Manifest(
         kind=kind,
         name=name,
@@ -102,12 +103,7 @@ def verify(folder: Path, *, kind: str | None = None, part: int = 0, parts: int =
     With `parts`, only every `parts`-th file from the `part`-th: several processes share the work.
     """
     manifest = read(folder, kind=kind)
-    content = (manifest.kind, manifest.identity, manifest.parents, manifest.files)
-    if _fingerprint(*content) != manifest.fingerprint:
-        raise DamageError(
-            f"{folder / FILE_NAME} was changed after it was written: its fingerprint is not that "
-            "of its content; restore it or build again."
-        )
+    require_unchanged(folder, manifest)
     check_files(folder, manifest, list(manifest.files)[part::parts])
     return manifest
 
@@ -120,20 +116,29 @@ def check_files(folder: Path, described: Manifest, names: Iterable[str]) -> None
             raise DamageError(
                 f"{path} is missing, though {folder / FILE_NAME} lists it; restore it."
             )
-        if _hash_file(path) != described.files[file]:
+        if storage.entry(path) != described.files[file]:
             raise DamageError(
                 f"{path} does not match its SHA-256 in {folder / FILE_NAME}; "
                 "restore it or build again."
             )
 
 
+def require_unchanged(folder: Path, described: Manifest) -> None:
+    """DamageError when the manifest of a folder is not what was written."""
+    content = (described.kind, described.identity, described.parents, described.files)
+    if _fingerprint(*content) != described.fingerprint:
+        raise DamageError(
+            f"{folder / FILE_NAME} was changed after it was written: its fingerprint is not that "
+            "of its content; restore it or build again."
+        )
+
+
 def check_sizes(folder: Path, described: Manifest) -> None:
     """DamageError when a file is missing or of another size: cheap, at every opening."""
     for file, entry in described.files.items():
-        path = folder / file
-        if not path.is_file() or path.stat().st_size != entry["num_bytes"]:
+        if not storage.is_of_size(folder / file, entry["num_bytes"]):
             raise DamageError(
-                f"{path} is missing or not of its {entry['num_bytes']} bytes; "
+                f"{folder / file} is missing or not of its {entry['num_bytes']} bytes; "
                 f"restore it, or remove {folder} and build it again."
             )
 
@@ -152,14 +157,8 @@ def code_version() -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file or none: to a temporary name beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes a whole UTF-8 file or none."""
+    storage.write_bytes(path, text.encode())
 
 
 def _fingerprint(
@@ -176,9 +175,3 @@ def _fingerprint(
     }
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _hash_file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"num_bytes": path.stat().st_size, "sha256": digest}

@@ -6,7 +6,6 @@ copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run),
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jgpt2 import checkpoint, configio, integrity, manifest
+from jgpt2 import checkpoint, configio, integrity, manifest, storage
 from jgpt2.config import Experiment, Mesh
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, sharding
@@ -49,15 +48,13 @@ def create(
     if manifest.exists(folder):
         _require_same(folder, experiment, parents)
         return
-    building = folder / _BUILDING
+    building = storage.scratch(folder / _BUILDING, _BUILDING)
     _require_free(folder)
-    building.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(building / TOKENIZER, ignore_errors=True)  # of a creation that was killed
-    shutil.rmtree(folder / TOKENIZER, ignore_errors=True)
+    storage.remove_tree(building / TOKENIZER)  # of a creation that was killed
+    storage.remove_tree(folder / TOKENIZER)
     try:
-        (building / TOKENIZER).mkdir()
         for name in (manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files):
-            (building / TOKENIZER / name).write_bytes((tokenizer / name).read_bytes())
+            storage.write_bytes(building / TOKENIZER / name, (tokenizer / name).read_bytes())
         manifest.write_text(building / CONFIG, configio.to_json(experiment))
         manifest.write(
             building,
@@ -68,10 +65,9 @@ def create(
             files=[CONFIG],
             notes=notes,
         )
-        for name in (TOKENIZER, CONFIG, manifest.FILE_NAME):
-            (building / name).replace(folder / name)
+        storage.fill(building, folder, last=manifest.FILE_NAME)
     finally:
-        shutil.rmtree(building)
+        storage.remove_tree(building)
 
 
 def _require_free(folder: Path) -> None:
@@ -84,7 +80,10 @@ def _require_free(folder: Path) -> None:
             f"{folder / manifest.FILE_NAME} is missing, though {folder} holds a run; restore it, "
             "or give another --run folder."
         )
-    if names and _BUILDING not in names:
+    is_begun = _BUILDING in names or (
+        storage.is_remote(folder) and {TOKENIZER, CONFIG}.issuperset(names)
+    )
+    if names and not is_begun:
         raise InputError(
             f"{folder} is not a run folder but holds {', '.join(names[:3])}; give --run a "
             "folder that is empty or does not exist."

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jgpt2 import checkpoint, config, manifest, runs
+from jgpt2 import checkpoint, config, manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2
 from jgpt2.tokenizer import train as tokenizer_train
@@ -119,8 +119,8 @@ def test_a_run_without_its_manifest_is_damage_and_named(create):
     with pytest.raises(DamageError) as refused:
         create()
     assert str(refused.value) == (
-        f"{run / 'manifest.json'} is missing, though {run} holds a run; restore it, or give another "
-        "--run folder."
+        f"{run / 'manifest.json'} is missing, though {run} holds a run; restore it, or give "
+        "another --run folder."
     )
     assert snapshot(run) == before
 
@@ -135,7 +135,7 @@ class KillError(BaseException):
     pass
 
 
-@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("moment", range(9))
 def test_a_creation_that_was_killed_is_completed_the_next_time(create, monkeypatch, moment):
     whole = create()
     expected = sorted(path.relative_to(whole) for path in snapshot(whole))
@@ -154,14 +154,10 @@ def test_a_creation_that_was_killed_is_completed_the_next_time(create, monkeypat
 
     with monkeypatch.context() as patch, pytest.raises(KillError):
         # Everything that changes the disk, and the clean-up, which a kill would not do.
-        for owner, name in (
-            (manifest.Path, "write_bytes"),
-            (manifest.Path, "write_text"),
-            (manifest.Path, "replace"),
-        ):
-            patch.setattr(owner, name, killed_at(getattr(owner, name)))
-        patch.setattr(runs.shutil, "rmtree", lambda *arguments, **named: None)
-        patch.setattr(manifest.Path, "unlink", lambda *arguments, **named: None)
+        for name in ("write_bytes", "replace"):
+            patch.setattr(storage.Path, name, killed_at(getattr(storage.Path, name)))
+        patch.setattr(storage.shutil, "rmtree", lambda *arguments, **named: None)
+        patch.setattr(storage.Path, "unlink", lambda *arguments, **named: None)
         create()
     assert not manifest.exists(whole)
     create()
@@ -174,7 +170,7 @@ def test_a_creation_that_failed_leaves_nothing(create, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(manifest.Path, "write_bytes", full)
+        patch.setattr(storage.Path, "write_bytes", full)
         create()
     assert list((tmp_path / "run").iterdir()) == []
     assert manifest.exists(create())

@@ -5,7 +5,6 @@ another choice does not extract anew and a build that was killed goes on. All af
 the documents and the recipe alone: not on the order of files, shards, workers, or on who ran it.
 """
 
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jgpt2 import manifest, pool, progress
+from jgpt2 import manifest, pool, progress, storage
 from jgpt2.corpus import annotate, chosen, dataset, index, records, selection, shards, tracking
 from jgpt2.corpus.accounting import account, overview
 from jgpt2.corpus.duplicates import clusters, minhash, search
@@ -102,7 +101,8 @@ def plan(
     Raises InputError when `out` is taken or the input cannot be used.
     """
     _check_out(out)
-    folder = documents or out.with_name(f"{out.name}.documents")
+    folder = documents or storage.scratch(out, f"{out.name}.documents")
+    storage.require_local(folder, "--documents")
     planned = shards.plan(folder, inputs.find(paths), settings)
     _tidy(planned)
     return planned
@@ -153,8 +153,8 @@ def finish(
     `links` are pairs of copies and near-copies among the chosen documents that were found
     elsewhere, each a shard's number and a place in it; they are found here if not given.
     """
-    building = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(building, ignore_errors=True)  # of a build that was killed
+    building = storage.scratch(out, f".{out.name}.partial")
+    storage.remove_tree(building)  # of a build that was killed
     made = building / "dataset"
     try:
         made.mkdir(parents=True)
@@ -191,9 +191,9 @@ def finish(
             files=files,
             notes=notes,
         )
-        made.replace(out)
+        storage.publish(made, out, last=manifest.FILE_NAME)
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        storage.remove_tree(building)
     return written
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 
-from jgpt2 import manifest
+from jgpt2 import manifest, mirror, storage
 from jgpt2.corpus import records
 from jgpt2.corpus.quality import scores
 from jgpt2.errors import DamageError, InputError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tensorflow_datasets.core import splits as splits_lib
 
 SPLITS = ("train", "validation", "test")
+_NAME = "documents"
 _DESCRIPTIONS = ("dataset_info.json", "features.json")
 """What TFDS reads before any document."""
 _TEXTS = ("id", "url", "source", "license", "title", "text")
@@ -43,7 +44,7 @@ def write(folder: Path, splits: Mapping[str, Iterable[records.Document]]) -> lis
     from tensorflow_datasets.core import dataset_info, example_serializer
 
     identity = dataset_info.DatasetIdentity(
-        name="documents",
+        name=_NAME,
         version=tfds.core.Version("1.0.0"),
         data_dir=str(folder),
         module_name=__name__,
@@ -194,7 +195,7 @@ class Split(Sequence[records.Document]):
 
 
 def open_split(folder: Path, split: str) -> Split:
-    """The documents of a split of a finished dataset.
+    """The documents of a split of a finished dataset; of one in a bucket a local copy is read.
 
     Raises InputError when there is no dataset or no such split, DamageError when a file is missing
     or has another size than the manifest says, or when one that describes the splits is damaged; a
@@ -206,6 +207,12 @@ def open_split(folder: Path, split: str) -> Split:
             f"dataset {known.name} at {folder} has no split {split!r}; "
             f"choose one of {', '.join(known.notes['splits'])}."
         )
+    if storage.is_remote(folder):
+        others = tuple(f"{_NAME}-{other}." for other in known.notes["splits"] if other != split)
+        copy = mirror.local(
+            folder, kind="dataset", is_wanted=lambda file: not file.startswith(others)
+        )
+        return Split(copy, split)
     manifest.check_sizes(folder, known)
     manifest.check_files(folder, known, [name for name in _DESCRIPTIONS if name in known.files])
     return Split(folder, split)

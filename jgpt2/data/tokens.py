@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jgpt2 import manifest, pool
+from jgpt2 import manifest, mirror, pool, storage
 from jgpt2.data import shards
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import load
@@ -34,8 +34,9 @@ def build(
 ) -> manifest.Manifest:
     """The token store of a dataset's and a tokenizer's folders, built in `out` where it is not yet.
 
-    A build that was stopped goes on with the shards that are missing. The files are the same for
-    any number of worker processes. `report` gets the bytes of text done and their total. Raises
+    A build that was stopped goes on with the shards that are missing, and of several processes that
+    ask at once one builds. The files are the same for any number of worker processes. In a bucket
+    the store appears when it is whole. `report` gets the bytes of text done and their total. Raises
     InputError when `out` holds anything else, such as the store of another dataset or tokenizer,
     and DamageError when the dataset is not what its manifest says.
     """
@@ -44,10 +45,34 @@ def build(
     data, vocabulary = manifest.read(dataset, kind="dataset"), load.load(tokenizer)
     parents = {"dataset": data.fingerprint, "tokenizer": vocabulary.fingerprint}
     if manifest.exists(out):
-        finished = manifest.read(out, kind="tokens")
-        _check_parents(out, finished.parents, parents)
-        return finished
-    manifest.verify(dataset, kind="dataset")
+        return _finished(out, parents)
+    with storage.locked(storage.scratch(out, f"{out.name}.lock")):
+        if manifest.exists(out):  # since then, by another process
+            return _finished(out, parents)
+        built = storage.scratch(out, out.name)
+        made = _build(mirror.local(dataset, kind="dataset"), tokenizer, built, workers, report)
+        if storage.is_remote(out):
+            storage.upload(built, out, last=manifest.FILE_NAME)
+            mirror.keep(built, made)
+    return made
+
+
+def _finished(out: Path, parents: dict[str, str]) -> manifest.Manifest:
+    finished = manifest.read(out, kind="tokens")
+    _check_parents(out, finished.parents, parents)
+    return finished
+
+
+def _build(
+    dataset: Path,
+    tokenizer: Path,
+    out: Path,
+    workers: int,
+    report: Callable[[int, int], None] | None,
+) -> manifest.Manifest:
+    """The store in the folder `out` on this machine, of a dataset on this machine."""
+    data, vocabulary = manifest.verify(dataset, kind="dataset"), load.load(tokenizer)
+    parents = {"dataset": data.fingerprint, "tokenizer": vocabulary.fingerprint}
     _begin(out, parents)
     planned = [
         shard
@@ -145,6 +170,7 @@ class TokenStore:
     """A finished store; the splits read from it."""
 
     folder: Path
+    """On this machine."""
     manifest: manifest.Manifest
 
     def split(self, name: str) -> "Tokens":
@@ -165,7 +191,7 @@ class TokenStore:
 
 
 def open_store(folder: Path, *, tokenizer_fingerprint: str) -> TokenStore:
-    """The store in a folder, made with the tokenizer of that fingerprint.
+    """The store in a folder, made with the tokenizer of that fingerprint; of a bucket a copy.
 
     Raises InputError when there is none or it is another tokenizer's, DamageError when a file is
     missing or has another size than the manifest says.
@@ -178,8 +204,9 @@ def open_store(folder: Path, *, tokenizer_fingerprint: str) -> TokenStore:
             f"{tokenizer_fingerprint[:12]} is in use, to which its ids mean other text; give the "
             "store of that tokenizer, or build one."
         )
-    manifest.check_sizes(folder, described)
-    return TokenStore(folder, described)
+    copy = mirror.local(folder, kind="tokens")
+    manifest.check_sizes(copy, described)
+    return TokenStore(copy, described)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ sample does not depend on order, and one thread adds up floats in one order.
 import io
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 import sentencepiece
 
-from jgpt2 import manifest
+from jgpt2 import manifest, storage
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import byte, sample
 from jgpt2.tokenizer import sentencepiece as pieces
@@ -210,9 +209,9 @@ def _write(
     eot: int,
     parents: Mapping[str, str],
 ) -> manifest.Manifest:
-    """All files in a folder beside `out`, which takes its place only when complete."""
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    """All files in a folder of another name, which takes the place of `out` only when complete."""
+    partial = storage.scratch(out, out.name + ".partial")
+    storage.remove_tree(partial)
     partial.mkdir(parents=True)
     try:
         for file, content in files.items():
@@ -221,7 +220,7 @@ def _write(
         written = manifest.write(
             partial, kind="tokenizer", name=name, identity=identity, parents=parents, files=files
         )
-        partial.rename(out)
+        storage.publish(partial, out, last=manifest.FILE_NAME)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        storage.remove_tree(partial)
     return written

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import manifest, runs
+from jgpt2 import manifest, runs, storage
 from jgpt2.processes import Group
 
 REWIND = "rewind"
@@ -26,13 +26,12 @@ class Events:
             manifest.write_text(self._path, "".join(map(_line, self.rows)))  # a kill tears the last
 
     def add(self, event: str, **facts: Any) -> None:
-        """Appends one event with the time of day; on disk when this returns."""
+        """Appends one event with the time of day; written when this returns."""
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         row = {"time": time, "event": event, **facts}
         self.rows.append(row)
         if self._is_writer:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(_line(row))
+            storage.append(self._path, _line(row))
 
     @property
     def batches_left_out(self) -> list[int]:

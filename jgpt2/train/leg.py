@@ -93,6 +93,7 @@ class Leg:
         if exit_code is not None or self._is_due(step, self._run.settings.checkpoint):
             self._steps.settle()
             with self._run.activity.during("save"):
+                self._log.sync()  # first: a step whose rows are missing cannot be gone on from
                 self._checkpoints.save(step, self._steps.state, bits_per_byte=bits_per_byte)
             self._log.goodput(self._run.ledger.row(step))
         self._checkpoints.poll()

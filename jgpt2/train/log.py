@@ -7,6 +7,7 @@ On resume, lines past the restored step are cut, so that the file reads as if ne
 import functools
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from jgpt2 import manifest, progress, runs
+from jgpt2 import progress, runs, storage
 from jgpt2.errors import DamageError
-from jgpt2.train import goodput
+from jgpt2.train import goodput, lines
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
+
+
+_EVENTS = "tensorboard"
 
 
 class RunLog:
@@ -40,7 +44,8 @@ class RunLog:
         if not is_writer:
             return
         path = folder / runs.METRICS
-        self.silent_s = time.time() - path.stat().st_mtime if path.is_file() else 0.0
+        written_s = storage.modified_s(path)
+        self.silent_s = 0.0 if written_s is None else time.time() - written_s
         rows, self.cut = _cut(runs.metrics(folder), first_step)
         self.kept = rows
         trained = [row for row in rows if row["kind"] == "train"]
@@ -55,16 +60,22 @@ class RunLog:
             row["kind"] == "evaluation" and row["step"] == first_step for row in rows
         )
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        manifest.write_text(folder / runs.METRICS, text)
-        self._file = (folder / runs.METRICS).open("a", encoding="utf-8")
-        self._events_folder, self._first_step = folder / "tensorboard", first_step
+        self._file = lines.Lines(path, text)
+        self._events_folder, self._first_step = folder / _EVENTS, first_step
         self._console = Console(name=name, first_step=first_step, last_step=last_step)
 
     @functools.cached_property
     def _events(self) -> "SummaryWriter":
         from tensorboardX import SummaryWriter
 
-        return SummaryWriter(str(self._events_folder), purge_step=self._first_step + 1)
+        folder = self._events_folder
+        if storage.is_remote(folder):  # then it writes here, and `close` copies
+            folder = Path(self._waiting.name)
+        return SummaryWriter(str(folder), purge_step=self._first_step + 1)
+
+    @functools.cached_property
+    def _waiting(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="jgpt2-")
 
     def train(self, row: dict[str, Any]) -> None:
         """Records one step."""
@@ -87,14 +98,18 @@ class RunLog:
         if self._is_writer:
             self._write({"kind": goodput.KIND} | row)
 
+    def sync(self) -> None:
+        """Sees to it that all rows are in metrics.jsonl; on a disk they are at once."""
+        if self._is_writer:
+            self._file.sync()
+
     def say(self, message: str) -> None:
         """Prints one line for the user above the progress."""
         if self._is_writer:
             self._console.say(message)
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._file.add(json.dumps(row, ensure_ascii=False))
 
     def _draw(self, row: dict[str, Any]) -> None:
         for key, value in row.items():
@@ -120,6 +135,9 @@ class RunLog:
         self._file.close()
         if "_events" in vars(self):
             self._events.close()
+        if "_waiting" in vars(self):
+            storage.copy_files(Path(self._waiting.name), self._events_folder)
+            self._waiting.cleanup()
 
 
 def _cut(

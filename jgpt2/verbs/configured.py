@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jgpt2 import storage
 from jgpt2.config import Experiment
 from jgpt2.errors import InputError
 from jgpt2.verbs import flags
@@ -38,7 +39,7 @@ def call(
 
 
 def _path(given: str) -> Path:
-    path = Path(given)
+    path = storage.path(given)
     if path.suffix in (".py", ".json"):
         return path
     from jgpt2.model import sizes

@@ -9,11 +9,12 @@ import functools
 import io
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
 
-from jgpt2 import config
+from jgpt2 import config, storage
 from jgpt2.errors import InputError
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
@@ -46,8 +47,22 @@ def parse[Result](
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
-    """What tyro cannot know: the values of a flag that names datasets."""
+    """What tyro cannot know: the values of a flag that names datasets, and paths in buckets."""
     registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+        if info.type is not Path:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=lambda words: storage.path(words[0]),
+            is_instance=lambda value: isinstance(value, Path),
+            str_from_instance=lambda value: [str(value)],
+        )
 
     @registry.primitive_rule
     def _(

@@ -14,5 +14,8 @@ def quickstart(
         text: Your own .txt, .jsonl or .jsonl.gz files or folders, in place of the sample corpus.
     """
     from jgpt2 import quickstart as walk
+    from jgpt2 import storage
+
+    storage.require_local(out, "--out")
 
     return walk.run(out, text, vocab_size=vocab_size)
