@@ -16,7 +16,10 @@ PAGES = (
     *READMES,
     *(
         f"docs/{name}.md"
-        for name in ("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny")
+        for name in (
+            *("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny"),
+            *("storage", "storage.ja"),
+        )
     ),
     "tokenizers/README.md",
 )
