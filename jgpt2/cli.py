@@ -29,14 +29,24 @@ VERBS = {
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),
+    "doctor": ("doctor.doctor", "what keeps a run from starting on these hosts"),
     "launch local": ("launch.local", "a command in several processes on this machine's CPU"),
+    "launch jobset": ("launch.jobset", "the manifest of a command on TPUs of Kubernetes"),
+    "launch kueue": ("launch.kueue", "the manifests of a queue for such commands"),
+    "launch vm create": ("launch_vm.create", "ask for a TPU by gcloud"),
+    "launch vm setup": ("launch_vm.setup", "install this program on its hosts"),
+    "launch vm run": ("launch_vm.run", "start a command on its hosts"),
+    "launch vm logs": ("launch_vm.logs", "what the command has said there"),
+    "launch vm status": ("launch_vm.status", "how the TPU and the command are"),
+    "launch vm babysit": ("launch_vm.babysit", "all of it, again after every preemption"),
+    "launch vm delete": ("launch_vm.delete", "give the TPU back: nothing is billed any more"),
 }
 """Verb -> (module and function in `jgpt2.verbs`, one line of help)."""
 
 OF_CONFIG = ("plan", "train")
 """Verbs whose flags depend on their first argument, the config."""
 
-OF_COMMAND = ("launch local",)
+OF_COMMAND = ("launch local", "launch jobset", "launch vm run", "launch vm babysit")
 """Verbs that end in `--` and a command, which is not theirs to read."""
 
 

@@ -22,6 +22,7 @@ from jgpt2 import failure
 from jgpt2.errors import InputError
 
 _PREFIX = "jgpt2"
+_DONE = "done"
 _NEWS_WAIT_S = 10
 """How long one request for news waits on the coordinator before it is made again."""
 _FAREWELL_S = 5
@@ -58,7 +59,6 @@ class Group:
         self._client = client
         self._rounds: dict[str, Iterator[int]] = {}
         self._on_news: list[Callable[[dict[str, Any]], None]] = []
-        self._is_closed = threading.Event()
 
     @property
     def is_first(self) -> bool:
@@ -120,15 +120,18 @@ class Group:
 
     def _listen(self) -> None:
         number = 0
-        while not self._is_closed.is_set():
+        while True:
             try:
                 said = self._wait(f"{_PREFIX}-news/{number}", _NEWS_WAIT_S)
             except Exception:
                 return  # the coordinator is gone: JAX itself ends this process, or it is leaving
             if said is not None:
                 number += 1
+                news = json.loads(said)
+                if news["kind"] == _DONE:
+                    return
                 for heed in self._on_news:
-                    heed(json.loads(said))
+                    heed(news)
 
     def _wait(self, key: str, timeout_s: float) -> str | None:
         try:
@@ -169,9 +172,14 @@ def joined(settings: Settings) -> Iterator[Group]:
         yield group
         return
     group.on_news(group._leave_on_failure)
-    threading.Thread(target=group._listen, name="news", daemon=True).start()
+    listener = threading.Thread(target=group._listen, name="news", daemon=True)
+    listener.start()
     try:
         yield group
+        group.barrier("leave", timeout_s=settings.shutdown_s)
+        if group.is_first:
+            group.tell({"kind": _DONE})
+        listener.join()  # a thread that waits in C++ when Python ends aborts the process
     except BaseException as error:
         explained = failure.explain(error)
         if explained is None:
@@ -180,7 +188,6 @@ def joined(settings: Settings) -> Iterator[Group]:
         where = f"process {group.index} of {group.count} on {socket.gethostname()}"
         print(f"jgpt2: {where}: {explained.message}", file=sys.stderr)
         group._leave_all(explained.message, explained.exit_code)
-    group._is_closed.set()
 
 
 def join(settings: Settings) -> Group:

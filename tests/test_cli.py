@@ -151,8 +151,11 @@ def test_measure_and_inspect_answer_in_json_and_in_text(command, walk):
     ):
         assert command("inspect", folder, "--json").json()["kind"] == kind
     run = command("inspect", walk.root / "runs" / "sp", "--json").json()
-    assert run["checkpoints"] == [6]
-    assert "checkpoints: [6]" in command("inspect", walk.root / "runs" / "sp").out
+    assert [row["step"] for row in run["checkpoints"]] == [6]
+    said = command("inspect", walk.root / "runs" / "sp").out
+    assert "checkpoint 6: " in said and " bytes, verified, " in said
+    assert " s went into steps that count (1 starts, 0 steps done again)" in said
+    assert "start: processes 1, code_version" in said
 
 
 def test_evaluate_shows_a_table_of_the_users_own_text(command, walk, tmp_path):

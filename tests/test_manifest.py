@@ -146,6 +146,14 @@ def test_an_unreadable_manifest_is_damage(folder, content):
         manifest.read(folder, kind="tokens")
 
 
+@pytest.mark.parametrize("entry", [{"num_bytez": 4, "sha256": "0"}, {"num_bytes": 4}, 4])
+def test_a_manifest_with_an_unreadable_entry_is_damage(folder, entry):
+    write(folder)
+    edit(folder, files={"shards/0.bin": entry})
+    with pytest.raises(DamageError, match=r"manifest\.json cannot be read .*; restore it or build"):
+        manifest.read(folder, kind="tokens")
+
+
 def test_an_unlisted_file_does_not_matter(folder):
     write(folder)
     (folder / "more.txt").write_text("", "utf-8")

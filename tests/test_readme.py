@@ -19,9 +19,12 @@ PAGES = (
         for name in (
             *("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny"),
             *("storage", "storage.ja"),
+            *("launch", "launch.ja"),
         )
     ),
     "tokenizers/README.md",
+    "tpu/README.md",
+    "tpu/README.ja.md",
 )
 _BLOCK = re.compile(r"(<!-- test: run -->\n)?```(?:bash|sh)\n(.*?)```", re.DOTALL)
 SMALLER = {
@@ -49,11 +52,15 @@ def indented_commands(page):
 
 
 def jgpt2_arguments(line):
-    """What follows `jgpt2` in each command of a line."""
+    """What follows `jgpt2` in each command of a line, and the command that it launches."""
     for words in re.split(r"&&|\|", line):
         split = shlex.split(words, comments=True)
         if "jgpt2" in split:
-            yield split[split.index("jgpt2") + 1 :]
+            given = split[split.index("jgpt2") + 1 :]
+            end = given.index("--") if "--" in given else len(given)
+            yield given[:end]
+            if given[end:]:
+                yield given[end + 1 :]
 
 
 def verb_of(arguments):

@@ -17,7 +17,7 @@ import numpy as np
 from jgpt2 import manifest, mirror, storage
 from jgpt2.corpus import records
 from jgpt2.corpus.quality import scores
-from jgpt2.errors import InputError
+from jgpt2.errors import DamageError, InputError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 _NAME = "documents"
+_DESCRIPTIONS = ("dataset_info.json", "features.json")
+"""What TFDS reads before any document."""
 _TEXTS = ("id", "url", "source", "license", "title", "text")
 SHARD_BYTES = 128 * 2**20
 """Serialised documents in one file of a split, before compression."""
@@ -173,7 +175,17 @@ class Split(Sequence[records.Document]):
         i = index.__index__()
         if not -len(self) <= i < len(self):
             raise IndexError(f"document {i} of {len(self)}")
-        stored = self._source[i % len(self)]
+        try:
+            stored = self._source[i % len(self)]
+        except RuntimeError as error:  # ArrayRecord's answer to a checksum that does not fit
+            described = manifest.read(self.folder, kind="dataset")
+            prefix = f"{_NAME}-{self.split}."
+            files = [file for file in described.files if file.startswith(prefix)]
+            manifest.check_files(self.folder, described, files)
+            raise DamageError(
+                f"document {i} of the split {self.split} in {self.folder} cannot be read "
+                f"({error}); restore the files of that split, or build the dataset again."
+            ) from error
         texts = {name: stored[name].decode() for name in _TEXTS}
         measured = dict(zip(scores.NAMES, stored["scores"].tolist(), strict=True))
         return records.Document(**texts, num_bytes=int(stored["num_bytes"]), scores=measured)
@@ -189,7 +201,8 @@ def open_split(folder: Path, split: str) -> Split:
     """The documents of a split of a finished dataset; of one in a bucket a local copy is read.
 
     Raises InputError when there is no dataset or no such split, DamageError when a file is missing
-    or has another size than the manifest says.
+    or has another size than the manifest says, or when one that describes the splits is damaged; a
+    document that is damaged raises it when it is read.
     """
     known = manifest.read(folder, kind="dataset")
     if split not in known.notes["splits"]:
@@ -202,6 +215,9 @@ def open_split(folder: Path, split: str) -> Split:
         copy = mirror.local(
             folder, kind="dataset", is_wanted=lambda file: not file.startswith(others)
         )
-        return Split(copy, split)
-    manifest.check_sizes(folder, known)
-    return Split(folder, split)
+    else:
+        manifest.check_sizes(folder, known)
+        copy = folder
+    described = [name for name in _DESCRIPTIONS if name in known.files]
+    manifest.check_files(copy, known, described)
+    return Split(copy, split)

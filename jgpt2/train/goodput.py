@@ -1,8 +1,8 @@
 """Goodput: which share of a run's life went into steps that count.
 
 Every process life is a segment. Its rows in metrics.jsonl (`kind: goodput`) are cumulative, so the
-last of a segment counts. They are written at each save and at the end, and are never cut: a start
-says in its own rows what it found done past the step that it restored.
+last of a segment counts. They are written when its steps begin, at each save and at the end, and
+are never cut: a start says in its own rows what it found done past the step that it restored.
 """
 
 import time
@@ -22,7 +22,8 @@ class Ledger:
         self._activity = activity
         self._segment: int | None = None
         self._lost_steps = 0
-        self._lost_s = self._counted_s = self._down_s = 0.0
+        self._lost_s = self._down_s = 0.0
+        self._counted = {"step": 0.0, "data_wait": 0.0}
 
     def begin(
         self,
@@ -45,7 +46,10 @@ class Ledger:
         steps = [row for row in cut if row["kind"] == "train"]
         self._lost_steps += len(steps)
         self._lost_s += sum(row["step_time_s"] for row in steps)
-        self._counted_s += sum(row["step_time_s"] for row in steps if row["step"] <= counted_upto)
+        for row in steps:
+            if row["step"] <= counted_upto:
+                self._counted["step"] += row["step_time_s"] - row["data_wait_s"]
+                self._counted["data_wait"] += row["data_wait_s"]
 
     def row(self, step: int) -> dict[str, Any]:
         """The segment so far, at a step."""
@@ -57,7 +61,7 @@ class Ledger:
             "seconds": seconds,
             "lost_steps": self._lost_steps,
             "lost_s": round(self._lost_s, 3),
-            "counted_s": round(self._counted_s, 3),
+            "counted_s": {kind: round(s, 3) for kind, s in self._counted.items()},
             "down_s": round(self._down_s, 3),
         }
 
@@ -96,11 +100,12 @@ def segments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def total(rows: Iterable[Mapping[str, Any]]) -> Total:
     """The sums over all segments; steps that were done again count as lost, not as steps."""
     told = segments(rows)
-    seconds: dict[str, float] = {"step": 0.0}
+    seconds: dict[str, float] = {"step": 0.0, "data_wait": 0.0}
     for segment in told:
         for kind, value in segment["seconds"].items():
             seconds[kind] = seconds.get(kind, 0.0) + value
-        seconds["step"] -= segment["counted_s"]
+        for kind, value in segment["counted_s"].items():
+            seconds[kind] -= value
     seconds["lost"] = sum(segment["lost_s"] for segment in told)
     seconds["down"] = sum(segment["down_s"] for segment in told)
     return Total(seconds, len(told), sum(segment["lost_steps"] for segment in told))

@@ -13,8 +13,12 @@ from jgpt2.corpus import dataset, records
 from jgpt2.data import mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits
+from jgpt2.processes import Group
 from jgpt2.tokenizer import load
 from jgpt2.train import setup
+
+_LONGEST_BUILD_S = 7 * 24 * 3600
+"""No limit in practice: who waits hears at once when the process that builds ends."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,24 @@ def gather(
     *,
     workers: int = 1,
     report: Callable[[int, int], None] | None = None,
+    group: Group | None = None,
 ) -> setup.Inputs:
     """The inputs of a run, its token stores built if they are not there yet.
 
-    `report(done, total)` counts bytes of text while stores are built. Raises InputError when a
-    name is not found, when dataset, tokenizer and store do not belong together, or when the
-    experiment does not divide over the devices.
+    `report(done, total)` counts bytes of text while stores are built. Of a group, process 0 builds
+    first; the others find its stores, or build their own where they see another disk. Raises
+    InputError when a name is not found, when dataset, tokenizer and store do not belong together,
+    or when the experiment does not divide over the devices.
     """
     folders = {name: _dataset_folder(places, name) for name in experiment.weights}
     tokenizer_folder = load.find(places.tokenizers, experiment.tokenizer)
     tokenizer = load.load(tokenizer_folder)
     setup.make_mesh(experiment, tokenizer.vocab_size)  # refused before the stores, which take long
-    _build_stores(folders.values(), tokenizer_folder, experiment.tokenizer, workers, report)
+    group = group or Group()
+    for is_turn in (group.is_first, not group.is_first):
+        if is_turn:
+            _build_stores(folders.values(), tokenizer_folder, experiment.tokenizer, workers, report)
+        group.barrier("token stores", timeout_s=_LONGEST_BUILD_S)
     validation = _validation(folders, experiment.weights, experiment.evaluation.max_bytes)
     return setup.Inputs(
         stores={

@@ -57,6 +57,7 @@ class Leg:
         with self._run.activity.during("compile"):
             compiled.result()
         self._run.activity.begin_steps()
+        self._log.goodput(self._run.ledger.row(self._first_step))
         exit_code = self._catch_up()
         for step in range(self._first_step + 1, self._last_step + 1):
             if exit_code is not None:

@@ -12,4 +12,4 @@ class Operation:
     step_limit_s: float = 300.0
     """A step that takes longer, and longer than ten usual ones, ends the process (with 134)."""
     pause_limit_s: float = 3600.0
-    """The same of compiling, restoring, saving, and one batch of an evaluation."""
+    """The same of compiling, restoring, saving, a batch of an evaluation, and the first steps."""

@@ -48,6 +48,8 @@ def count(
 def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
     """What an artefact folder is, and what it was made from; its files are proven intact.
 
+    Of a run also its checkpoints, where its time went (goodput), and what happened to it.
+
     Args:
         path: Folder of a dataset, tokenizer, token store or run.
         json: Print one JSON document.
@@ -55,23 +57,17 @@ def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
     from jgpt2 import manifest
 
     described = vars(manifest.verify(path))
-    if described["kind"] == "run":
-        described |= {"checkpoints": _proven_steps(path)}
+    life: list[str] = []
     lines = [
         f"{key}: {value if isinstance(value, str) else codec.dumps(value, ensure_ascii=False)}"
         for key, value in described.items()
         if key != "files"
     ]
+    if described["kind"] == "run":
+        from jgpt2.train import account
+
+        told = account.of(path)
+        described |= told
+        life = account.lines(told)
     files = f"files: {len(described['files'])}, all as their SHA-256 says"
-    answer.give(described, "\n".join([*lines, files]), json)
-
-
-def _proven_steps(run: Path) -> list[int]:
-    """The complete steps of a run; DamageError when a file of one is not what its record says."""
-    from jgpt2 import integrity, runs
-
-    folder = run / runs.CHECKPOINTS
-    steps = integrity.steps(folder)
-    for step in steps:
-        integrity.verify(folder, step)
-    return steps
+    answer.give(described, "\n".join([*lines, files, *life]), json)

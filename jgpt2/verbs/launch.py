@@ -5,6 +5,9 @@ What comes after `--` is the command, and is passed on as it is: no flag of it i
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
 
 from jgpt2.errors import InputError
 from jgpt2.verbs import flags
@@ -46,10 +49,113 @@ def local(arguments: Sequence[str]) -> int:
             ).exit_code
         )
 
-    return _launch("local", verb, arguments)
+    return of_command("local", verb, arguments)
 
 
-def _launch(
+def jobset(arguments: Sequence[str]) -> int:
+    """Prints the JobSet that runs the command after `--` on TPUs of a Kubernetes cluster."""
+
+    def verb(
+        name: str,
+        image: str,
+        accelerator: str,
+        slices: int = 1,
+        spot: bool = False,
+        queue: str | None = None,
+        max_restarts: int = 10,
+        grace_s: int = 120,
+        service_account: str | None = None,
+        variable: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+        secret: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+        out: Path | None = None,
+    ) -> Callable[[list[str]], int]:
+        """The manifest of a command on GKE: launch jobset --name NAME ... -- train ...
+
+        Exit codes 2 and 3 fail the JobSet; a disruption and 42 (state saved) restart it without
+        being counted; any other failure is counted. Submit it with `kubectl apply -f -`.
+
+        Args:
+            name: The run, in any writing; the name in the cluster is made of it.
+            image: Image with its digest or tag, made of tpu/Dockerfile.
+            accelerator: Type such as v5e-16, or shape such as v5e:4x4.
+            slices: How many slices of it train together.
+            spot: Nodes that are cheaper and may be taken away.
+            queue: LocalQueue of Kueue that admits it; see `launch kueue`.
+            max_restarts: How many failures are answered by a restart.
+            grace_s: Seconds from SIGTERM to SIGKILL; a spot node leaves about 30.
+            service_account: Kubernetes account that may use the bucket.
+            variable: NAME=VALUE for the environment; give it again for more.
+            secret: NAME=SECRET:KEY, a variable read from a Secret of the cluster; give it again.
+            out: File for the manifest, in place of stdout.
+        """
+        return lambda command: _jobset(
+            {
+                "name": name,
+                "image": image,
+                "slices": slices,
+                "spot": spot,
+                "queue": queue,
+                "max_restarts": max_restarts,
+                "grace_s": grace_s,
+                "service_account": service_account,
+                "variables": variable,
+                "secrets": secret,
+                "command": command,
+            },
+            accelerator,
+            out,
+        )
+
+    return of_command("jobset", verb, arguments)
+
+
+def _jobset(request: dict[str, Any], accelerator: str, out: Path | None) -> int:
+    from jgpt2.launch import accelerators, manifests
+    from jgpt2.launch import jobset as jobsets
+
+    asked = jobsets.Request(accelerator=accelerators.find(accelerator), **request)
+    return _give(manifests.dump([jobsets.manifest(asked)]), out)
+
+
+def kueue(
+    accelerator: str,
+    queue: str,
+    chips: int,
+    namespace: str = "default",
+    spot: bool = False,
+    out: Path | None = None,
+) -> int:
+    """The manifests of a queue that admits JobSets to TPUs: flavour, quota, name.
+
+    Args:
+        accelerator: Type such as v5e-16, or shape such as v5e:4x4.
+        queue: Name of the queue, for `launch jobset --queue`.
+        chips: How many chips all admitted slices may have together.
+        namespace: Namespace of the JobSets.
+        spot: The queue is for spot nodes.
+        out: File for the manifests, in place of stdout.
+    """
+    from jgpt2.launch import accelerators, manifests
+    from jgpt2.launch import kueue as queues
+
+    made = queues.manifests(
+        accelerators.find(accelerator), queue=queue, chips=chips, namespace=namespace, spot=spot
+    )
+    return _give(manifests.dump(made), out)
+
+
+def _give(text: str, out: Path | None) -> int:
+    if out is None:
+        print(text, end="")
+        return 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f"{out.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(out)
+    return 0
+
+
+def of_command(
     name: str,
     verb: Callable[..., Callable[[list[str]], int]],
     arguments: Sequence[str],

@@ -69,7 +69,9 @@ def _run(where: Where, experiment: Experiment, operation: Operation, group: Grou
     compilation.enable_cache()
     places = inputs.Places(datasets=where.datasets, tokenizers=where.tokenizers)
     with progress.of_work("tokenizing", "bytes") as report:
-        gathered = inputs.gather(experiment, places, workers=where.workers, report=report)
+        gathered = inputs.gather(
+            experiment, places, workers=where.workers, report=report, group=group
+        )
     exit_code = loop.train(experiment, gathered, where.run, group=group, operation=operation)
     if exit_code == 0 and group.is_first:
         folders = " or ".join(str(where.datasets / name) for name in experiment.weights)

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,31 @@ def test_a_cut_file_is_damage(folder: Path, tmp_path: Path):
     (tmp_path / name).unlink()
     with pytest.raises(DamageError, match=name):
         dataset.open_split(tmp_path, "train")
+
+
+def damaged(folder: Path, made: Path, name: str, position: int) -> Path:
+    """A copy of a dataset in which one byte of a file is another."""
+    shutil.copytree(folder, made)
+    content = bytearray((made / name).read_bytes())
+    content[position] ^= 4
+    (made / name).write_bytes(content)
+    return made
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+def test_a_flipped_bit_in_what_describes_the_splits_is_damage(folder: Path, tmp_path, name: str):
+    for position in range(0, (folder / name).stat().st_size, 97):
+        made = damaged(folder, tmp_path / str(position), name, position)
+        with pytest.raises(DamageError, match=rf"{name} does not match its SHA-256"):
+            dataset.open_split(made, "validation")
+
+
+def test_a_flipped_bit_in_a_document_is_damage(folder: Path, tmp_path: Path):
+    name = "documents-train.array_record-00000"
+    made = damaged(folder, tmp_path / "made", name, 200)
+    assert len(list(dataset.open_split(made, "test"))) == len(dataset.open_split(folder, "test"))
+    with pytest.raises(DamageError, match=rf"{name} does not match its SHA-256"):
+        list(dataset.open_split(made, "train"))
 
 
 def test_splits_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

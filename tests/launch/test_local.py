@@ -63,6 +63,34 @@ def test_jax_sees_as_many_devices_as_were_asked_for(capfd):
     assert capfd.readouterr().out == "3 cpu\n"
 
 
+def test_processes_find_each_other(capfd):
+    code = """
+        import jax
+        given = [os.environ["JAX_COORDINATOR_ADDRESS"], int(os.environ["JAX_NUM_PROCESSES"]), me]
+        jax.distributed.initialize(*given, cluster_detection_method="deactivate")
+        print(jax.process_count(), jax.process_index(), jax.device_count())
+    """
+    assert launch(code, devices=2) == local.Outcome(0, [[0, 0]])
+    out, err = capfd.readouterr()
+    assert out == "2 0 4\n"
+    assert "[1] 2 1 4\n" in err
+
+
+def test_the_command_is_passed_on_as_it_is(command, capfd):
+    asked = ["launch", "local", "--processes", "2", "--", "count", "117M", "--vocab-size", "50257"]
+    outcome = command(*asked, "--json")
+    assert outcome.exit_code == 0
+    assert outcome.json() == command(*asked[5:], "--json").json()
+    assert outcome.err.count("[1] ") > 1
+
+
+def test_a_launch_without_a_command_is_refused(command):
+    for asked in (["--processes", "2"], ["--processes", "2", "--"]):
+        outcome = command("launch", "local", *asked)
+        assert outcome.exit_code == 2
+        assert "which command shall be launched?" in outcome.err
+
+
 def test_stdout_of_process_0_is_the_answer_and_all_else_is_marked(capfd, tmp_path):
     code = "print(f'答え {me}', flush=True); print(f'line {me}', file=sys.stderr)"
     logs = tmp_path / "記録 一"

@@ -1,4 +1,7 @@
 import dataclasses
+import shutil
+import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from jgpt2 import manifest
 from jgpt2.corpus import build, dataset
 from jgpt2.errors import InputError
+from jgpt2.processes import Group
 from jgpt2.tokenizer import train as tokenizer_train
 from jgpt2.train import inputs
 
@@ -129,3 +133,33 @@ def test_a_store_of_another_dataset_is_refused_by_name(change, places, tmp_path)
     moved.symlink_to(store)
     with pytest.raises(InputError, match=r"the token store at .* is of dataset .* but the dataset"):
         inputs.gather(change(), dataclasses.replace(places, datasets=tmp_path / "data"))
+
+
+class Threads(Group):
+    """Processes that are threads here, and meet."""
+
+    def __init__(self, meeting, index):
+        super().__init__(index=index, count=meeting.parties)
+        self._meeting = meeting
+
+    def exchange(self, name, value, *, timeout_s=600):
+        self._meeting.wait(60)
+        return [value] * self.count
+
+
+def test_of_processes_that_share_a_disk_the_first_builds_the_stores(change, places, tmp_path):
+    shared = dataclasses.replace(places, datasets=tmp_path / "data")
+    shutil.copytree(places.datasets, shared.datasets, ignore=shutil.ignore_patterns("tokens"))
+    meeting, reports = threading.Barrier(2), []
+
+    def gather(index):
+        def report(done, total):
+            reports.append(index)
+
+        group = Threads(meeting, index)
+        return inputs.gather(change(), shared, report=report, group=group).parents
+
+    with futures.ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(gather, range(2))
+    assert first == second
+    assert set(reports) == {0}
