@@ -19,7 +19,7 @@ PAGES = (
         for name in (
             *("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny"),
             *("storage", "storage.ja"),
-            *("launch", "launch.ja"),
+            *("launch", "launch.ja", "operations", "operations.ja"),
         )
     ),
     "tokenizers/README.md",
