@@ -71,10 +71,15 @@ def create(
 
 
 def _require_free(folder: Path) -> None:
-    """InputError unless the folder is empty or new, or holds what a killed `create` left there."""
+    """Raises unless the folder is empty or new, or holds what a killed `create` left there."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give --run a folder.")
     names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    if CONFIG in names and METRICS in names:
+        raise DamageError(
+            f"{folder / manifest.FILE_NAME} is missing, though {folder} holds a run; restore it, "
+            "or give another --run folder."
+        )
     is_begun = _BUILDING in names or (
         storage.is_remote(folder) and {TOKENIZER, CONFIG}.issuperset(names)
     )

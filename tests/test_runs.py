@@ -111,6 +111,20 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(create, tmp_pat
     assert snapshot(run) == before
 
 
+def test_a_run_without_its_manifest_is_damage_and_named(create):
+    run = create()
+    (run / runs.METRICS).write_text("")
+    (run / manifest.FILE_NAME).unlink()
+    before = snapshot(run)
+    with pytest.raises(DamageError) as refused:
+        create()
+    assert str(refused.value) == (
+        f"{run / 'manifest.json'} is missing, though {run} holds a run; restore it, or give "
+        "another --run folder."
+    )
+    assert snapshot(run) == before
+
+
 def test_a_file_in_place_of_the_folder_is_refused(create, tmp_path):
     (tmp_path / "run").write_text("文章")
     with pytest.raises(InputError, match="run is a file; give --run a folder"):

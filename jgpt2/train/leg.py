@@ -36,7 +36,7 @@ class Leg:
             last_step=self._last_step,
             is_writer=run.group.is_first,
         )
-        age_s = run.activity.seconds()["init"]
+        age_s = sum(run.activity.seconds().values())
         down_s = max(self._log.silent_s - age_s, 0.0)
         run.ledger.begin(self._log.kept, self._log.cut, down_s=down_s)
         self._evaluate = validation.evaluator(run.trainer, run.inputs, run.stop, run.activity)

@@ -34,15 +34,20 @@ def train(
     *,
     group: Group | None = None,
     operation: Operation | None = None,
+    activity: Activity | None = None,
 ) -> int:
     """Trains to the end of the budget, or until a signal; returns the exit code.
 
     0 when the run is complete; 130 after Ctrl-C and 42 after SIGTERM, with the state saved. Called
-    again with the same arguments it goes on from the last checkpoint, bit for bit on CPU.
+    again with the same arguments it goes on from the last checkpoint, bit for bit on CPU. A process
+    that only trains gives its `activity` since its start, else it begins here.
     """
+    activity = activity or Activity(age_s=0.0)
     trainer = setup.prepare(experiment, inputs)
     with listening(group) as stop:
-        return execute(trainer, inputs, run, stop, group=group, operation=operation)
+        return execute(
+            trainer, inputs, run, stop, group=group, operation=operation, activity=activity
+        )
 
 
 def execute(
@@ -53,9 +58,10 @@ def execute(
     *,
     group: Group | None = None,
     operation: Operation | None = None,
+    activity: Activity | None = None,
 ) -> int:
     """Makes or finds the run folder, and trains to the end or to the poll where `stop` is set."""
-    activity = Activity()
+    activity = activity or Activity(age_s=0.0)
     opened = OpenRun(
         trainer,
         inputs,

@@ -65,14 +65,18 @@ def _verb(authored: Experiment) -> Callable[..., int]:
 def _run(where: Where, experiment: Experiment, operation: Operation, group: Group) -> int:
     from jgpt2 import compilation, progress
     from jgpt2.train import inputs, loop
+    from jgpt2.train.activity import Activity
 
+    activity = Activity()
     compilation.enable_cache()
     places = inputs.Places(datasets=where.datasets, tokenizers=where.tokenizers)
     with progress.of_work("tokenizing", "bytes") as report:
         gathered = inputs.gather(
             experiment, places, workers=where.workers, report=report, group=group
         )
-    exit_code = loop.train(experiment, gathered, where.run, group=group, operation=operation)
+    exit_code = loop.train(
+        experiment, gathered, where.run, group=group, operation=operation, activity=activity
+    )
     if exit_code == 0 and group.is_first:
         folders = " or ".join(str(where.datasets / name) for name in experiment.weights)
         progress.say(f"trained; next: jgpt2 evaluate {where.run} --dataset {folders}")

@@ -1,9 +1,12 @@
 """Goodput over lives of a process that a test makes second by second."""
 
+import time
+
 import pytest
 
+from jgpt2 import runs
 from jgpt2.train import activity as activities
-from jgpt2.train import goodput
+from jgpt2.train import goodput, loop
 
 
 class Life:
@@ -133,3 +136,25 @@ def test_all_the_time_of_many_lives_is_accounted_for():
 
 def test_nothing_has_no_goodput():
     assert goodput.total([]).goodput == 0
+
+
+class StopAfter:
+    def __init__(self, num_polls):
+        self._left = num_polls
+
+    def poll(self):
+        self._left -= 1
+        return 42 if self._left == 0 else None
+
+
+def test_the_time_of_a_run_that_was_stopped_twice_adds_up(trainer, gathered, tmp_path):
+    started_s = time.time()
+    for num_polls in (3, 5, 0):
+        loop.execute(trainer, gathered, tmp_path / "run", StopAfter(num_polls))
+        time.sleep(1)
+    rows = runs.metrics(tmp_path / "run")
+    ended_s = goodput.segments(rows)[-1]["ended"]
+    total = goodput.total(rows)
+    assert total.num_segments == 3
+    assert sum(total.seconds.values()) == pytest.approx(ended_s - started_s, abs=0.5)
+    assert 2 < total.seconds["down"] < 4
