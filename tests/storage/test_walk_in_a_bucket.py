@@ -145,10 +145,5 @@ def test_two_processes_save_and_one_goes_on(command, bucket, text):
     assert "going on from step 2" in alone.err
     assert losses(run)[:2] == by_two[:2]
     assert losses(run) == pytest.approx(by_two, rel=1e-6)
-<<<<<<< HEAD
-    told = command("inspect", run, "--json").json()
-    assert [row["step"] for row in told["checkpoints"]] == [2, 4]
-=======
     described = command("inspect", run, "--json").json()
     assert [row["step"] for row in described["checkpoints"]] == [2, 4]
->>>>>>> storage
