@@ -6,7 +6,6 @@ must have in common (code, config, time of day) is compared through `jgpt2.proce
 
 import importlib.metadata
 import os
-import shutil
 import socket
 import time
 import uuid
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import configio, manifest
+from jgpt2 import configio, manifest, storage
 from jgpt2.processes import Group
 
 _CLOCK_S = 5.0
@@ -125,7 +124,8 @@ def _writes(folder: Path) -> Finding:
     except Exception as error:  # of a bucket: whatever its client raises
         remedy = "check the name, the rights of this host's account, and the extra gcs"
         return Finding(f"writable {folder}", False, f"{type(error).__name__}: {error}", remedy)
-    what = f"{shutil.disk_usage(folder).free / 1e9:,.1f} GB free" if folder.is_dir() else "yes"
+    free_bytes = storage.free_bytes(folder)
+    what = "yes" if free_bytes is None else f"{free_bytes / 1e9:,.1f} GB free"
     remedy = "" if is_same else "it reads back otherwise: use another"
     return Finding(f"writable {folder}", is_same, what, remedy)
 

@@ -291,7 +291,7 @@ def _inner(place: Path) -> str:
 
 def _bucket() -> Any:
     """The file system of buckets, which asks anew at every listing: others write there too."""
-    import fsspec
+    import fsspec.config
 
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     return fsspec.filesystem("gcs", finalize_on_close=True)  # the very one that epath takes

@@ -18,6 +18,7 @@ PAGES = (
         f"docs/{name}.md"
         for name in (
             *("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny"),
+            *("storage", "storage.ja"),
             *("launch", "launch.ja"),
         )
     ),

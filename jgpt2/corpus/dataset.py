@@ -178,7 +178,10 @@ class Split(Sequence[records.Document]):
         try:
             stored = self._source[i % len(self)]
         except RuntimeError as error:  # ArrayRecord's answer to a checksum that does not fit
-            manifest.verify(self.folder, kind="dataset")
+            described = manifest.read(self.folder, kind="dataset")
+            prefix = f"{_NAME}-{self.split}."
+            files = [file for file in described.files if file.startswith(prefix)]
+            manifest.check_files(self.folder, described, files)
             raise DamageError(
                 f"document {i} of the split {self.split} in {self.folder} cannot be read "
                 f"({error}); restore the files of that split, or build the dataset again."
@@ -218,7 +221,9 @@ def open_split(folder: Path, split: str) -> Split:
         copy = mirror.local(
             folder, kind="dataset", is_wanted=lambda file: not file.startswith(others)
         )
-        return Split(copy, split)
-    manifest.check_sizes(folder, known)
-    manifest.check_files(folder, known, [name for name in _DESCRIPTIONS if name in known.files])
-    return Split(folder, split)
+    else:
+        manifest.check_sizes(folder, known)
+        copy = folder
+    described = [name for name in _DESCRIPTIONS if name in known.files]
+    manifest.check_files(copy, known, described)
+    return Split(copy, split)

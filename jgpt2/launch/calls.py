@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from jgpt2 import progress
 from jgpt2.errors import InputError
 
+EXIT_TIMED_OUT = 124
+"""As `timeout` says it of a program that it has ended."""
+
 
 def show(calls: Sequence[Sequence[str]]) -> str:
     """The calls as lines for a shell, each argument quoted where it has to be.
@@ -27,16 +30,26 @@ def make(calls: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def ask(call: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a call."""
-    done = _run(call, capture=True)
+def ask(call: Sequence[str], *, timeout_s: float = 300.0) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a call; one that takes too long, as ssh may, is ended."""
+    try:
+        done = _run(call, capture=True, timeout_s=timeout_s)
+    except subprocess.TimeoutExpired:
+        return EXIT_TIMED_OUT, "", f"no answer in {timeout_s:.0f} s"
     return done.returncode, done.stdout, done.stderr
 
 
-def _run(call: Sequence[str], *, capture: bool) -> "subprocess.CompletedProcess[str]":
+def _run(
+    call: Sequence[str], *, capture: bool, timeout_s: float | None = None
+) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            call, stdin=subprocess.DEVNULL, capture_output=capture, text=True, check=False
+            call,
+            stdin=subprocess.DEVNULL,
+            capture_output=capture,
+            text=True,
+            check=False,
+            timeout=timeout_s,
         )
     except FileNotFoundError as error:
         raise InputError(

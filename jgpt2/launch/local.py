@@ -53,7 +53,7 @@ def run(
 
     Args:
         arguments: A verb with its flags, the same for every process.
-        processes: How many; each gets JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.
+        processes: How many; their environment tells each its place.
         devices: CPU devices of each.
         max_restarts: How often failures may be answered by a restart; saved states do not count.
         grace_s: How long the others may take to end by themselves when one has ended early.
@@ -71,26 +71,25 @@ def run(
     restarts = 0
     with _asked_to_stop() as asked:
         while True:
-            attempt = workers.Workers(
-                [*command, *arguments],
-                processes=processes,
-                variables=workers.variables(environment, processes=processes, devices=devices),
-                logs=logs,
-            )
-            if on_start is not None:
-                on_start(attempt.processes, len(attempts))
-            _wait(attempt, asked, grace_s)
+            given = workers.variables(environment, processes=processes, devices=devices)
+            with workers.Workers([*command, *arguments], processes, given, logs) as attempt:
+                if on_start is not None:
+                    on_start(attempt.processes, len(attempts))
+                _wait(attempt, asked, grace_s)
             attempts.append(attempt.codes)
             code = _verdict(attempt, asked)
-            failed = exits.is_failure(code)
             if asked or code == exits.DONE or code in exits.NEVER_RETRIED:
                 return Outcome(code, attempts)
-            if failed and restarts == max_restarts:
+            if exits.is_failure(code) and restarts == max_restarts:
                 progress.say(f"launch: exit codes {attempt.codes}; {restarts} restarts are used up")
                 return Outcome(code, attempts)
-            restarts += failed
-            counted = f"restart {restarts} of {max_restarts}" if failed else "state saved, restart"
-            progress.say(f"launch: exit codes {attempt.codes}; {counted}")
+            restarts += exits.is_failure(code)
+            _say(attempt.codes, code, f"restart {restarts} of {max_restarts}")
+
+
+def _say(codes: list[int], code: int, counted: str) -> None:
+    what = counted if exits.is_failure(code) else "state saved, restart"
+    progress.say(f"launch: exit codes {codes}; {what}")
 
 
 def _check(*, processes: int, devices: int, max_restarts: int, grace_s: float) -> None:
@@ -125,20 +124,16 @@ def _wait(attempt: workers.Workers, asked: list[int], grace_s: float) -> None:
     """Returns when all have ended, of themselves or killed."""
     passed_on = 0
     until_s = float("inf")
-    try:
-        while not attempt.poll():
-            if len(asked) > passed_on:
-                passed_on = len(asked)
-                attempt.terminate() if passed_on == 1 else attempt.kill()
-            until_s = min(until_s, time.monotonic() + _patience_s(attempt, grace_s))
-            if time.monotonic() >= until_s:
-                slow = [i for i in range(len(attempt.processes)) if i not in attempt.ended]
-                progress.say(f"launch: processes {slow} have not ended in time and are killed")
-                attempt.kill()
-            time.sleep(_POLL_S)
-    finally:
-        attempt.kill()
-        attempt.drain()
+    while not attempt.poll():
+        if len(asked) > passed_on:
+            passed_on = len(asked)
+            attempt.terminate() if passed_on == 1 else attempt.kill()
+        until_s = min(until_s, time.monotonic() + _patience_s(attempt, grace_s))
+        if time.monotonic() >= until_s:
+            slow = [i for i in range(len(attempt.processes)) if i not in attempt.ended]
+            progress.say(f"launch: processes {slow} have not ended in time and are killed")
+            attempt.kill()
+        time.sleep(_POLL_S)
 
 
 def _patience_s(attempt: workers.Workers, grace_s: float) -> float:

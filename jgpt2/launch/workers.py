@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Self, TextIO
 
 from jgpt2.launch import exits
 
@@ -25,12 +25,14 @@ _DRAIN_S = 5.0
 
 
 class Workers:
-    """The processes of one attempt; `ended` holds exit codes by index, in the order of the ends."""
+    """The processes of one attempt; a context at whose end they have ended, or are killed.
+
+    `ended` holds exit codes by index, in the order of the ends.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
-        *,
         processes: int,
         variables: Mapping[str, str],
         logs: Path | None,
@@ -74,8 +76,12 @@ class Workers:
                 process.wait()
         self.poll()
 
-    def drain(self) -> None:
-        """Waits for the last lines."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Kills who is left, and waits for the last lines."""
+        self.kill()
         until_s = time.monotonic() + _DRAIN_S
         for pump in self._pumps:
             pump.join(max(until_s - time.monotonic(), 0))

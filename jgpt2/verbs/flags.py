@@ -36,19 +36,30 @@ def parse[Result](
     def bind(*args: Any, **kwargs: Any) -> Callable[[], Result]:
         return functools.partial(function, *args, **kwargs)
 
-    boxes = io.StringIO()
+    boxes, refused_paths = io.StringIO(), list[InputError]()
     try:
         with contextlib.redirect_stderr(boxes):
-            return tyro.cli(bind, args=arguments, prog=prog, registry=_registry())
+            return tyro.cli(bind, args=arguments, prog=prog, registry=_registry(refused_paths))
     except SystemExit as refusal:
         if not refusal.code:
             return None
-        raise _cause(refusal) or InputError(_paragraph(boxes.getvalue())) from None
+        cause = next(iter(refused_paths), None) or _cause(refusal)
+        raise cause or InputError(_paragraph(boxes.getvalue())) from None
 
 
-def _registry() -> tyro.constructors.ConstructorRegistry:
-    """What tyro cannot know: the values of a flag that names datasets, and paths in buckets."""
+def _registry(refused_paths: list[InputError]) -> tyro.constructors.ConstructorRegistry:
+    """What tyro cannot know: the values of a flag that names datasets, and paths in buckets.
+
+    Of a path that may be left out, tyro keeps no error: therefore each is added to `refused_paths`.
+    """
     registry = tyro.constructors.ConstructorRegistry()
+
+    def path(words: list[str]) -> Path:
+        try:
+            return storage.path(words[0])
+        except InputError as error:
+            refused_paths.append(error)
+            raise
 
     @registry.primitive_rule
     def _(
@@ -59,7 +70,7 @@ def _registry() -> tyro.constructors.ConstructorRegistry:
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
             metavar="PATH",
-            instance_from_str=lambda words: storage.path(words[0]),
+            instance_from_str=path,
             is_instance=lambda value: isinstance(value, Path),
             str_from_instance=lambda value: [str(value)],
         )

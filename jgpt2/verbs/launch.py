@@ -3,9 +3,10 @@
 What comes after `--` is the command, and is passed on as it is: no flag of it is read here.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -52,22 +53,43 @@ def local(arguments: Sequence[str]) -> int:
     return of_command("local", verb, arguments)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the manifest of a command says besides the command."""
+
+    name: str
+    """The run, in any writing; the name in the cluster is made of it."""
+    image: str
+    """Image with its digest or tag, made of tpu/Dockerfile."""
+    accelerator: str
+    """Type such as v5e-16, or shape such as v5e:4x4."""
+    slices: int = 1
+    """How many slices of it train together."""
+    spot: bool = False
+    """Nodes that are cheaper and may be taken away."""
+    queue: str | None = None
+    """LocalQueue of Kueue that admits it; see `launch kueue`."""
+    max_restarts: int = 10
+    """How many failures are answered by a restart."""
+    grace_s: int = 120
+    """Seconds from SIGTERM to SIGKILL; a spot node leaves about 30."""
+    service_account: str | None = None
+    """Kubernetes account that may use the bucket."""
+    variables: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="variable")
+    ] = ()
+    """NAME=VALUE for the environment; give it again for more."""
+    secrets: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name="secret")
+    ] = ()
+    """NAME=SECRET:KEY, a variable read from a Secret of the cluster; give it again for more."""
+
+
 def jobset(arguments: Sequence[str]) -> int:
     """Prints the JobSet that runs the command after `--` on TPUs of a Kubernetes cluster."""
 
     def verb(
-        name: str,
-        image: str,
-        accelerator: str,
-        slices: int = 1,
-        spot: bool = False,
-        queue: str | None = None,
-        max_restarts: int = 10,
-        grace_s: int = 120,
-        service_account: str | None = None,
-        variable: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
-        secret: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
-        out: Path | None = None,
+        asked: Annotated[Asked, tyro.conf.arg(name="")], out: Path | None = None
     ) -> Callable[[list[str]], int]:
         """The manifest of a command on GKE: launch jobset --name NAME ... -- train ...
 
@@ -75,46 +97,22 @@ def jobset(arguments: Sequence[str]) -> int:
         being counted; any other failure is counted. Submit it with `kubectl apply -f -`.
 
         Args:
-            name: The run, in any writing; the name in the cluster is made of it.
-            image: Image with its digest or tag, made of tpu/Dockerfile.
-            accelerator: Type such as v5e-16, or shape such as v5e:4x4.
-            slices: How many slices of it train together.
-            spot: Nodes that are cheaper and may be taken away.
-            queue: LocalQueue of Kueue that admits it; see `launch kueue`.
-            max_restarts: How many failures are answered by a restart.
-            grace_s: Seconds from SIGTERM to SIGKILL; a spot node leaves about 30.
-            service_account: Kubernetes account that may use the bucket.
-            variable: NAME=VALUE for the environment; give it again for more.
-            secret: NAME=SECRET:KEY, a variable read from a Secret of the cluster; give it again.
+            asked: What runs, and on what.
             out: File for the manifest, in place of stdout.
         """
-        return lambda command: _jobset(
-            {
-                "name": name,
-                "image": image,
-                "slices": slices,
-                "spot": spot,
-                "queue": queue,
-                "max_restarts": max_restarts,
-                "grace_s": grace_s,
-                "service_account": service_account,
-                "variables": variable,
-                "secrets": secret,
-                "command": command,
-            },
-            accelerator,
-            out,
-        )
+        return lambda command: _jobset(asked, command, out)
 
     return of_command("jobset", verb, arguments)
 
 
-def _jobset(request: dict[str, Any], accelerator: str, out: Path | None) -> int:
+def _jobset(asked: Asked, command: list[str], out: Path | None) -> int:
     from jgpt2.launch import accelerators, manifests
     from jgpt2.launch import jobset as jobsets
 
-    asked = jobsets.Request(accelerator=accelerators.find(accelerator), **request)
-    return _give(manifests.dump([jobsets.manifest(asked)]), out)
+    given = {field.name: getattr(asked, field.name) for field in dataclasses.fields(asked)}
+    given["accelerator"] = accelerators.find(asked.accelerator)
+    made = jobsets.manifest(jobsets.Request(command=command, **given))
+    return _give(manifests.dump([made]), out)
 
 
 def kueue(

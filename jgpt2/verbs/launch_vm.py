@@ -105,8 +105,7 @@ def babysit(arguments: Sequence[str]) -> int:
     ) -> Callable[[list[str]], int]:
         """Create, set up, run, and again after every preemption: launch vm babysit ... -- train ...
 
-        Run it where it can stay; it may be ended and started again at any time. Exit codes 2 and 3
-        end it; a preemption and 42 (state saved) are answered without being counted.
+        It may be ended and begun again. Exit codes 2 and 3 end it; preemption and 42 do not count.
 
         Args:
             place: Which TPU, and whether to act.

@@ -339,3 +339,29 @@ def test_missing_store_and_split_are_refused(
         open_store(tmp_path, tokenizer_folder)
     with pytest.raises(InputError, match=r"'dev'.*train, validation, test"):
         open_store(store_folder, tokenizer_folder).split("dev")
+
+
+def build_and_tell(folders: tuple[Path, Path, Path], told: Path) -> None:
+    dataset_folder, tokenizer_folder, out = folders
+    made = []
+    tokens.build(dataset_folder, tokenizer_folder, out, report=lambda done, _: made.append(done))
+    with told.open("a") as file:
+        file.write("built\n" if made else "found\n")
+
+
+def test_of_several_processes_one_builds(
+    dataset_folder: Path, tokenizer_folder: Path, store_folder: Path, tmp_path: Path
+):
+    spawn = multiprocessing.get_context("spawn")
+    folders = (dataset_folder, tokenizer_folder, tmp_path / "tokens" / "byte")
+    others = [
+        spawn.Process(target=build_and_tell, args=(folders, tmp_path / "told")) for _ in range(3)
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(120)
+        assert other.exitcode == 0
+    assert sorted((tmp_path / "told").read_text().split()) == ["built", "found", "found"]
+    assert [path.name for path in (tmp_path / "tokens").iterdir()] == ["byte"]
+    manifest.verify(folders[2], kind="tokens")

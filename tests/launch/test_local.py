@@ -166,7 +166,10 @@ def test_what_a_worker_started_ends_with_it(tmp_path):
     assert time.monotonic() - started_s < 20
     for index in range(2):
         child = int((tmp_path / str(index)).read_text())
-        assert not is_running(child)
+        # It closes its pipes, which the launch has waited for, before the kernel calls it ended.
+        until_s = time.monotonic() + 5
+        while is_running(child):
+            assert time.monotonic() < until_s
 
 
 def is_running(pid):
@@ -247,6 +250,18 @@ def test_numbers_that_launch_nothing_are_refused(options, said):
 def test_a_command_that_does_not_exist_leaves_no_process():
     with pytest.raises(FileNotFoundError):
         launch("", command=("/no/such/program",))
+
+
+def test_an_error_of_who_watches_leaves_no_process():
+    seen = []
+
+    def watch(processes, attempt):
+        seen.extend(processes)
+        raise RuntimeError("watcher")
+
+    with pytest.raises(RuntimeError, match="watcher"):
+        launch("time.sleep(60)", on_start=watch)
+    assert [process.returncode for process in seen] == [-9, -9]
 
 
 def test_ports_differ_between_attempts():

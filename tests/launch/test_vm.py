@@ -344,6 +344,10 @@ def test_a_missing_gcloud_is_told_with_the_remedy(monkeypatch, tmp_path):
         calls.make(vm.delete(PLACE))
 
 
+def test_a_call_that_does_not_answer_is_ended():
+    assert calls.ask(["sleep", "60"], timeout_s=0.2) == (124, "", "no answer in 0 s")
+
+
 EVERY_CALL = {
     "create": vm.create(PLACE, accelerators.find("v5e-16"), spot=True)[0],
     "create of a reservation": vm.create(PLACE, accelerators.find("v4-32"), reserved=True)[0],
@@ -370,11 +374,3 @@ def test_the_real_gcloud_accepts_the_arguments(name, tmp_path):
     accepted = said(EVERY_CALL[name])
     assert "do not currently have an active account" in accepted, accepted
     assert "active account" not in said([*EVERY_CALL[name], "--no-such-flag"])
-
-
-def test_the_scripts_are_clean():
-    checker = Path(sys.executable).with_name("shellcheck")
-    scripts = sorted(cases.ROOT.glob("tpu/**/*.sh"))
-    assert [script.name for script in scripts] == ["host.sh", "startup.sh"]
-    done = subprocess.run([checker, *scripts], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jgpt2 import storage
+from jgpt2 import doctor, storage
 from jgpt2.errors import InputError
 
 
@@ -209,3 +209,11 @@ def test_a_killed_process_leaves_a_lock_that_opens(tmp_path):
     assert lock.exists()
     hold(lock, log, 0)
     assert not lock.exists()
+
+
+def test_the_doctor_tries_a_bucket(bucket):
+    storage.write_bytes(bucket / "data", b"1")
+    found = doctor._writes(bucket)
+    assert (found.is_well, found.what) == (True, "yes"), found
+    assert storage.files(bucket) == ["data"]
+    assert not doctor._writes(storage.path("gs://nowhere/x")).is_well

@@ -108,6 +108,17 @@ def assert_damage_ends_the_commands(command, bucket, data, run):
         assert damaged.exit_code == 3, f"{file}: {damaged.err}"
         assert str(file) in damaged.err
         storage.write_bytes(file, before)
+    assert command("evaluate", run, "--dataset", data).exit_code == 0
+    (copy,) = (storage.cache_folder() / "copies").iterdir()
+    for name in ("features.json", "documents-test.array_record-00000"):
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / name).write_bytes(content)
+        damaged = command("evaluate", run, "--dataset", data)
+        assert damaged.exit_code == 3, damaged.err
+        assert f"{copy / name} does not match its SHA-256" in damaged.err
+        (copy / name).unlink()  # then it comes again
+    assert command("evaluate", run, "--dataset", data).exit_code == 0
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Datasets on the command line: one name, or several with weights."""
+"""Values that tyro does not know: datasets with weights, and paths in buckets."""
 
 from pathlib import Path
 
@@ -69,3 +69,38 @@ def test_the_help_shows_the_mixture_of_a_config(capsys, monkeypatch):
     shown = " ".join(capsys.readouterr().out.split())
     assert "--dataset NAME|NAME:WEIGHT..." in shown
     assert "What is read. (default: books:0.5 web:1.5)" in shown
+
+
+def paths(*words: str) -> dict[str, object]:
+    def verb(run: Path, text: tuple[Path, ...] = (), out: Path | None = None) -> dict[str, object]:
+        return {"run": run, "text": text, "out": out}
+
+    call = flags.parse(verb, words, prog="jgpt2 verb")
+    assert call is not None
+    return call()
+
+
+def test_a_path_in_a_bucket_keeps_its_slashes():
+    found = paths("--run", "gs://b/散歩 一", "--out", "gs://b/x", "--text", "a", "gs://b/t")
+    assert str(found["run"]) == "gs://b/散歩 一"
+    assert str(found["out"]) == "gs://b/x"
+    assert [str(path) for path in found["text"]] == ["a", "gs://b/t"]
+    assert found["text"][0] == Path("a")
+
+
+def test_local_paths_stay_paths():
+    found = paths("--run", "runs/a b", "--text", "a", "b")
+    assert found == {"run": Path("runs/a b"), "text": (Path("a"), Path("b")), "out": None}
+
+
+def test_a_path_of_another_scheme_is_one_paragraph():
+    with pytest.raises(InputError, match=r"^s3://b/x is in an S3 bucket"):
+        paths("--run", "s3://b/x")
+    with pytest.raises(InputError, match=r"^s3://b/x is in an S3 bucket"):
+        paths("--run", "a", "--out", "s3://b/x")
+
+
+def test_a_quickstart_is_made_on_this_machine(command):
+    refused = command("quickstart", "--out", "gs://b/quickstart")
+    assert refused.exit_code == 2
+    assert "--out must be on this machine, but gs://b/quickstart is in a bucket" in refused.err
