@@ -205,6 +205,12 @@ def open_split(folder: Path, split: str) -> Split:
     document that is damaged raises it when it is read.
     """
     known = manifest.read(folder, kind="dataset")
+    manifest.require_unchanged(folder, known)
+    if "splits" not in known.notes:
+        raise DamageError(
+            f"{folder / manifest.FILE_NAME} was changed after it was written: it names no splits; "
+            "restore it, or build the dataset again."
+        )
     if split not in known.notes["splits"]:
         raise InputError(
             f"dataset {known.name} at {folder} has no split {split!r}; "

@@ -7,7 +7,7 @@ flat stream of each split, and the evaluation reads whole documents.
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from jgpt2 import manifest, mirror, pool, storage
 from jgpt2.data import shards
-from jgpt2.errors import InputError
+from jgpt2.errors import DamageError, InputError
 from jgpt2.tokenizer import load
 
 _BUILDING = "building.json"
@@ -95,7 +95,7 @@ def _build(
         identity={"dtype": dtype.str, "eot": vocabulary.eot, "vocab_size": vocabulary.vocab_size},
         parents=parents,
         files=[path.name for shard in planned for path in (shard.tokens, shard.documents)],
-        notes={"splits": _counts(planned)},
+        notes={"splits": _counts((shard.split, shard.documents) for shard in planned)},
     )
     (out / _BUILDING).unlink()
     return made
@@ -151,12 +151,13 @@ def _write_missing(
     pool.run(shards.write, missing, workers=workers, done=done)
 
 
-def _counts(planned: Sequence[shards.Shard]) -> dict[str, dict[str, int]]:
+def _counts(documents: Iterable[tuple[str, Path]]) -> dict[str, dict[str, int]]:
+    """What the tables of documents of each split hold in all."""
     splits: dict[str, dict[str, int]] = {}
-    for shard in planned:
-        table = shards.read_documents(shard.documents)
+    for split, path in documents:
+        table = shards.read_documents(path)
         counts = splits.setdefault(
-            shard.split, dict.fromkeys(("num_tokens", "num_documents", "num_bytes", "num_chars"), 0)
+            split, dict.fromkeys(("num_tokens", "num_documents", "num_bytes", "num_chars"), 0)
         )
         counts["num_tokens"] += int(table[-1, 0])
         counts["num_documents"] += len(table)
@@ -194,9 +195,10 @@ def open_store(folder: Path, *, tokenizer_fingerprint: str) -> TokenStore:
     """The store in a folder, made with the tokenizer of that fingerprint; of a bucket a copy.
 
     Raises InputError when there is none or it is another tokenizer's, DamageError when a file is
-    missing or has another size than the manifest says.
+    missing or has another size than the manifest says, or when the manifest was changed.
     """
     described = manifest.read(folder, kind="tokens")
+    manifest.require_unchanged(folder, described)
     made_with = described.parents["tokenizer"]
     if made_with != tokenizer_fingerprint:
         raise InputError(
@@ -206,7 +208,24 @@ def open_store(folder: Path, *, tokenizer_fingerprint: str) -> TokenStore:
         )
     copy = mirror.local(folder, kind="tokens")
     manifest.check_sizes(copy, described)
+    _require_counts(copy, described)
     return TokenStore(copy, described)
+
+
+def _require_counts(folder: Path, described: manifest.Manifest) -> None:
+    """DamageError unless the manifest counts what the tables of documents hold.
+
+    The number of tokens decides the order of training, that of bytes the steps of a budget.
+    """
+    tables = [file for file in described.files if file.endswith(".documents")]
+    counts = _counts((file.partition("-")[0], folder / file) for file in tables)
+    if described.notes.get("splits") == counts:
+        return
+    manifest.check_files(folder, described, tables)
+    raise DamageError(
+        f"{folder / manifest.FILE_NAME} was changed after it was written: it does not count what "
+        "the tables of documents hold; restore it, or build the store again."
+    )
 
 
 @dataclass(frozen=True, eq=False)

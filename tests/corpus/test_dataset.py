@@ -115,6 +115,14 @@ def test_a_flipped_bit_in_what_describes_the_splits_is_damage(folder: Path, tmp_
             dataset.open_split(made, "validation")
 
 
+@pytest.mark.parametrize("name", ["splits", "identity"])
+def test_a_flipped_bit_in_the_manifest_is_damage(folder: Path, tmp_path: Path, name: str):
+    at = (folder / manifest.FILE_NAME).read_bytes().index(f'"{name}"'.encode())
+    made = damaged(folder, tmp_path / "made", manifest.FILE_NAME, at + 2)
+    with pytest.raises(DamageError, match=r"manifest\.json (was changed after|cannot be read)"):
+        dataset.open_split(made, "train")
+
+
 def test_a_flipped_bit_in_a_document_is_damage(folder: Path, tmp_path: Path):
     name = "documents-train.array_record-00000"
     made = damaged(folder, tmp_path / "made", name, 200)

@@ -293,6 +293,45 @@ def test_a_damaged_store_is_named(store_folder: Path, tokenizer_folder: Path, tm
         open_store(tmp_path / "cut", tokenizer_folder)
 
 
+def test_a_flipped_bit_in_the_manifest_changes_nothing_or_is_named(
+    store_folder: Path, tokenizer_folder: Path, tmp_path: Path
+):
+    # The number of tokens decides the order of training, that of bytes how long a run is.
+    shutil.copytree(store_folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / manifest.FILE_NAME
+    content = path.read_bytes()
+    whole = open_store(tmp_path, tokenizer_folder)
+    refused = 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        try:
+            opened = open_store(tmp_path, tokenizer_folder)
+        except DamageError as error:
+            refused += 1
+            assert path.name in str(error) or "is missing or not of its" in str(error)
+        except InputError as error:
+            assert "holds a" in str(error) or "was made with tokenizer" in str(error)
+        else:
+            for split in ("train", "validation", "test"):
+                assert vars(opened.split(split)) == vars(whole.split(split))
+    assert refused > len(content) / 2
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_a_changed_table_of_documents_is_named_when_a_store_is_opened(
+    store_folder: Path, tokenizer_folder: Path, tmp_path: Path, column: int
+):
+    shutil.copytree(store_folder, tmp_path, dirs_exist_ok=True)
+    path = next(tmp_path.glob("train-00000*.documents"))
+    table = np.fromfile(path, "<i8")
+    table[column - 3] += 1
+    table.tofile(path)
+    with pytest.raises(DamageError, match=rf"{path.name} does not match its SHA-256"):
+        open_store(tmp_path, tokenizer_folder)
+
+
 def test_missing_store_and_split_are_refused(
     store_folder: Path, tokenizer_folder: Path, tmp_path: Path
 ):
