@@ -69,10 +69,9 @@ class Activity:
 
     def seconds(self) -> dict[Kind, float]:
         """Kind -> seconds so far, of what goes on too."""
-        elapsed_s = self._clock() - self._since_s
-        told: dict[Kind, float] = dict(self._seconds)
-        told[self.kind] = told.get(self.kind, 0.0) + elapsed_s
-        return told
+        seconds = self._seconds.copy()
+        seconds[self.kind] = seconds.get(self.kind, 0.0) + self._clock() - self._since_s
+        return seconds
 
     def silent_s(self) -> float:
         """Seconds since the last step or beat, or since something long began or ended.
