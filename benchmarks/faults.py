@@ -144,7 +144,9 @@ class _Bench:
                 assert outcome.exit_code == 2, outcome
                 outcome = self._launch(run, logs, {}, on_start=watch.on_start)
         said = "".join(path.read_text("utf-8", "replace") for path in sorted(logs.glob("*.log")))
-        end, holds = self._judge(run, outcome, said, damaged, watch)
+        is_at_rest = not environment
+        end, holds = self._judge(run, outcome, said, damaged, watch, is_at_rest=is_at_rest)
+        holds = holds and (is_at_rest or watch.is_struck)
         shutil.rmtree(run, ignore_errors=True)
         return {
             "kind": kind,
@@ -156,14 +158,24 @@ class _Bench:
         }
 
     def _judge(
-        self, run: Path, outcome: local.Outcome, said: str, damaged: Path | None, watch: "_Watch"
+        self,
+        run: Path,
+        outcome: local.Outcome,
+        said: str,
+        damaged: Path | None,
+        watch: "_Watch",
+        *,
+        is_at_rest: bool,
     ) -> tuple[str, bool]:
         if outcome.exit_code == 3:
-            return "refused", damaged is not None and damaged.name in said
+            return "refused", damaged is not None and str(damaged.relative_to(self._root)) in said
         if outcome.exit_code != 0:
             return f"exit {outcome.exit_code}", False
         resumed = [int(step) for step in re.findall(r"going on from step (\d+)", said)]
-        is_kept = all(step in resumed for step in watch.newest_steps) or damaged is not None
+        least = watch.newest_steps
+        if is_at_rest:  # the run that was killed has 16 and 24
+            least = [24 if damaged is None else 16]
+        is_kept = all(any(step <= found for found in resumed) for step in least)
         is_same = self._digest(run) == self._expected
         return ("identical" if is_same else "different"), is_same and is_kept
 
@@ -213,6 +225,7 @@ class _Watch:
         self.newest_steps: list[int] = []
         self._fault_s: float | None = None
         self.settled_s = 0.0
+        self.is_struck = False
 
     def on_start(self, processes: list[Any], attempt: int) -> None:
         if attempt == 0:
@@ -226,7 +239,7 @@ class _Watch:
         marker = self._run.with_name(self._run.name + ".fault done")
         while not marker.exists() and any(process.poll() is None for process in processes):
             time.sleep(0.01)
-        fault_s = time.monotonic()
+        fault_s, self.is_struck = time.monotonic(), marker.exists()
         while any(process.poll() is None for process in processes):
             time.sleep(0.01)
         self.settled_s = time.monotonic() - fault_s

@@ -5,6 +5,7 @@ copy: the folder is complete by itself), `metrics.jsonl` (the truth of the run),
 (starts, stops, what was set aside), `checkpoints/`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,8 +125,24 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """The rows of events.jsonl in order; an unfinished last line is left out."""
-    return _rows(folder / EVENTS)
+    """The rows of events.jsonl in order; an unfinished last line is left out.
+
+    The training order follows from them, so each carries a digest: DamageError where one differs.
+    """
+    rows = _rows(folder / EVENTS)
+    for number, row in enumerate(rows, start=1):
+        if row.get("digest") != event_digest(row):
+            raise DamageError(
+                f"line {number} of {folder / EVENTS} was changed after it was written; restore it."
+            )
+    return rows
+
+
+def event_digest(row: Mapping[str, Any]) -> str:
+    """The first 16 hex digits of the SHA-256 over what an event says."""
+    content = {key: value for key, value in row.items() if key != "digest"}
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def lines(account: dict[str, Any]) -> list[str]:
         if seconds:
             told.append(f"  {kind:<10} {seconds:>10,.1f} s {seconds / total_s:>6.1%}")
     for row in account["last_events"]:
-        facts = {key: value for key, value in row.items() if key not in ("time", "event")}
+        facts = {key: value for key, value in row.items() if key not in ("time", "event", "digest")}
         told.append(
             f"event {row['time'][:19]} {row['event']}: "
             + ", ".join(f"{key} {value}" for key, value in facts.items())

@@ -28,7 +28,8 @@ class Events:
     def add(self, event: str, **facts: Any) -> None:
         """Appends one event with the time of day; written when this returns."""
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        row = {"time": time, "event": event, **facts}
+        row: dict[str, Any] = {"time": time, "event": event, **facts}
+        row["digest"] = runs.event_digest(row)
         self.rows.append(row)
         if self._is_writer:
             storage.append(self._path, _line(row))

@@ -62,9 +62,9 @@ class Leg:
         for step in range(self._first_step + 1, self._last_step + 1):
             if exit_code is not None:
                 return exit_code
+            if self._is_due(step, self._run.settings.checkpoint) or verified.done():
+                verified.result()  # no step is recorded that was trained on damaged data
             exit_code = self._take(step)
-            if verified.done():
-                verified.result()
         with self._run.activity.during("save"):
             self._checkpoints.finish()
         verified.result()

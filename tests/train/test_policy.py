@@ -11,7 +11,7 @@ import pytest
 
 from jgpt2 import checkpoint, config, integrity, runs
 from jgpt2.data import loader
-from jgpt2.errors import InputError
+from jgpt2.errors import DamageError, InputError
 from jgpt2.train import loop, policy, setup, stop
 
 
@@ -212,3 +212,12 @@ def test_a_policy_that_makes_no_sense_is_refused(fields, message):
     with pytest.raises(InputError) as refused:
         config.LossPolicy(**fields)
     assert str(refused.value) == message
+
+
+def test_a_changed_event_is_damage_and_named(trainer, gathered, tmp_path):
+    run = tmp_path / "run"
+    go(spoilt(trainer, nan_at(9)), gathered, run)
+    path = run / runs.EVENTS
+    path.write_text(path.read_text("utf-8").replace("[7, 8]", "[7, 9]"), "utf-8")
+    with pytest.raises(DamageError, match=r"line 2 of .*events\.jsonl was changed"):
+        runs.events(run)
