@@ -129,7 +129,7 @@ class _Bench:
         place = contextlib.ExitStack()
         damaged = None
         if kind in faults_worker.KINDS:
-            environment, what = faults_worker.draw(kind, draw, last_step=38)
+            environment, what = faults_worker.draw(kind, draw, last_step=34)
         else:
             environment = {}
             shutil.copytree(self._killed, run)

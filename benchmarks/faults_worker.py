@@ -36,7 +36,7 @@ def draw(kind: str, random: random.Random, *, last_step: int) -> tuple[dict[str,
     index = random.randint(0, 1)
     if kind in SIGNALS and SIGNALS[kind][1] is not None:
         index = SIGNALS[kind][1]
-    delay_s = random.random() * 0.15
+    delay_s = random.random() * 0.03
     environment = {
         "FAULT": kind,
         "FAULT_STEP": str(step),
