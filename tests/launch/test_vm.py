@@ -78,7 +78,10 @@ def home(gcloud):
         "while not (home / 'end').exists(): time.sleep(0.05)\n"
         "sys.exit(int((home / 'end').read_text()))\n"
     )
-    python.write_text(f"#!{sys.executable}\n{code}", "utf-8")
+    program = made / "stand_in.py"
+    program.write_text(code, "utf-8")
+    words = shlex.join([sys.executable, str(program)])  # a path with a space fits no `#!`
+    python.write_text(f'#!/usr/bin/env bash\nexec {words} "$@"\n', "utf-8")
     python.chmod(0o755)
     return made
 
