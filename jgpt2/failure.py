@@ -6,7 +6,7 @@
 import errno
 from dataclasses import dataclass
 
-from jgpt2.errors import DamageError, InputError
+from jgpt2.errors import DamageError, InputError, StoppedError
 
 EXIT_BUG = 1
 EXIT_RESTART = 42
@@ -34,7 +34,7 @@ class Failure:
 
 def explain(error: BaseException) -> Failure | None:
     """The failure that an error is; None of an error that is a bug."""
-    if isinstance(error, InputError | DamageError):
+    if isinstance(error, InputError | DamageError | StoppedError):
         return Failure(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
         said = "interrupted; what is finished is kept, and the same command goes on from there."

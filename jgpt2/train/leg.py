@@ -7,6 +7,7 @@ from typing import Any, Self
 import jax
 
 from jgpt2 import checkpoint, config
+from jgpt2.errors import StoppedError
 from jgpt2.train import policy, validation
 from jgpt2.train.advance import Steps
 from jgpt2.train.events import Events
@@ -112,7 +113,7 @@ class Leg:
         with self._run.activity.during("evaluation"):
             try:
                 row: dict[str, Any] = self._evaluate(step, self._steps.state.params)
-            except validation.StoppedError as stopped:
+            except StoppedError as stopped:
                 return None, stopped.exit_code
         self._log.evaluation(row)
         return row["bits_per_byte"], None

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from jgpt2.errors import StoppedError
 from jgpt2.evaluate import bits
 from jgpt2.model import gpt2, sharding
 from jgpt2.train.activity import Activity
@@ -12,14 +13,6 @@ from jgpt2.train.stop import StopRequest
 
 EVALUATION_ROWS = 16
 """Rows of the context's length scored at a time; more where the mesh has more parts."""
-
-
-class StoppedError(Exception):
-    """An evaluation given up because the run is to stop."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
 
 
 def evaluator(

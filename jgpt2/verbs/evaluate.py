@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tyro
 
+from jgpt2.errors import StoppedError
 from jgpt2.verbs import answer
 
 
@@ -17,10 +18,11 @@ def evaluate(
     xz: bool = False,
     documents: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Bits per byte and per character of a trained model, overall and by source.
 
-    Writes evaluation.json into the run folder.
+    Writes evaluation.json into the run folder. SIGTERM ends it with 42: start the same command
+    again.
 
     Args:
         run: Run folder.
@@ -35,6 +37,7 @@ def evaluate(
     """
     from jgpt2 import compilation, inference, manifest, progress, runs, table
     from jgpt2.evaluate import suite
+    from jgpt2.train import stop
 
     chosen = list(answer.documents(dataset, split, text))
     compilation.enable_cache()
@@ -43,7 +46,14 @@ def evaluate(
         evaluated: str | list[str] = [str(path) for path in text]
     else:
         evaluated = f"{split} of {manifest.read(dataset, kind='dataset').fingerprint}"
-    with progress.of_work("evaluating", "windows") as report:
+    with stop.listening() as asked, progress.of_work("evaluating", "windows") as report:
+
+        def tell(done: int, total: int) -> None:
+            report(done, total)
+            exit_code = asked.poll()
+            if exit_code is not None:
+                raise StoppedError(exit_code)
+
         record = inference.evaluate(
             model,
             chosen,
@@ -51,7 +61,8 @@ def evaluate(
             stride=stride,
             with_documents=documents,
             with_xz=xz,
-            report=report,
+            report=tell,
         )
     manifest.write_text(run / runs.EVALUATION, answer.dump(record) + "\n")
     answer.give(record, table.text(suite.COLUMNS, suite.rows(record)), json)
+    return 0

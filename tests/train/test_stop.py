@@ -119,3 +119,21 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(places, change, tmp_path):
     trained = [row["step"] for row in runs.metrics(run) if row["kind"] == "train"]
     assert trained == [1, 2, 3]
     assert integrity.steps(run / runs.CHECKPOINTS) == [1, 3]
+
+
+def test_evaluate_is_given_up_with_the_code_that_asks_for_a_restart(command, walk, monkeypatch):
+    run = walk.root / "runs" / "byte"
+    before = (run / runs.EVALUATION).read_bytes() if (run / runs.EVALUATION).exists() else None
+
+    def asked(request):
+        signal.raise_signal(signal.SIGTERM)
+        while request._stop_at is None:
+            time.sleep(0.001)
+        return 42
+
+    monkeypatch.setattr(stop.StopRequest, "poll", asked)
+    outcome = command("evaluate", run, "--text", walk.root / "text")
+    assert outcome.exit_code == 42
+    assert "stopped; the same command starts it again." in outcome.err
+    after = (run / runs.EVALUATION).read_bytes() if (run / runs.EVALUATION).exists() else None
+    assert after == before
