@@ -110,15 +110,14 @@ def test_who_does_not_come_is_named(capfd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("raised", "exit_code"),
+    ("raised", "exit_code", "index"),
     [
-        ('InputError("a wrong config")', 2),
-        ('DamageError("a wrong file")', 3),
-        ('RuntimeError("a bug")', 1),
-        ("KeyboardInterrupt", 130),
+        ('InputError("a wrong config")', 2, 0),
+        ('DamageError("a wrong file")', 3, 1),
+        ('RuntimeError("a bug")', 1, 0),
+        ("KeyboardInterrupt", 130, 1),
     ],
 )
-@pytest.mark.parametrize("index", [0, 1])
 def test_an_error_of_one_ends_all_with_its_code_at_once(raised, exit_code, index, capfd):
     started_s = time.monotonic()
     outcome = together(
