@@ -101,7 +101,7 @@ def _result(
     }
     print(f"with safety: {ratios['step_s']:.3f} x the step, {ratios['save_s']:.3f} x the save")
     return {
-        "what": "median step of 4 x 128 on 16 x 128 tokens, and the waits of the loop for six saves",
+        "what": "median step of 4 x 128 on 16 x 128 tokens, and the waits for six saves",
         "rounds": args.rounds,
         "steps": args.steps,
         "machine": machine.describe(["jax", "jaxlib", "orbax-checkpoint"]),
