@@ -1,9 +1,8 @@
 """The persistent compilation cache: what was compiled once starts at once the next time."""
 
-import os
-from pathlib import Path
-
 import jax
+
+from jgpt2 import storage
 
 
 def enable_cache() -> None:
@@ -13,6 +12,5 @@ def enable_cache() -> None:
     turns it off, as in any JAX program.
     """
     if jax.config.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "jgpt2" / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(storage.cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jgpt2 import configio, manifest, storage
-from jgpt2.processes import Group
+from jgpt2.processes import Group, tpu_nodes
 
 _CLOCK_S = 5.0
 """How far the clocks of hosts may be apart: logs are read side by side."""
@@ -75,7 +75,7 @@ def examine(
 
 def _locks(places: Places) -> list[Finding]:
     """The lock file of libtpu, and the processes that hold it or a TPU."""
-    nodes = [*places.dev.glob("accel[0-9]*"), *(places.dev / "vfio").glob("[0-9]*")]
+    nodes = tpu_nodes(places.dev)
     holders = _holders(places.proc, {*nodes, places.lock})
     if holders:
         listed = ", ".join(f"{pid} ({name})" for pid, name in sorted(holders.items()))
@@ -102,7 +102,7 @@ def _holders(proc: Path, held: set[Path]) -> dict[int, str]:
 
 
 def _libtpu(places: Places) -> Finding:
-    has_tpu = any(places.dev.glob("accel[0-9]*")) or any((places.dev / "vfio").glob("[0-9]*"))
+    has_tpu = bool(tpu_nodes(places.dev))
     try:
         return Finding("libtpu", True, importlib.metadata.version("libtpu"))
     except importlib.metadata.PackageNotFoundError:

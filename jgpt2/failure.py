@@ -12,6 +12,8 @@ EXIT_BUG = 1
 EXIT_RESTART = 42
 """State saved after SIGTERM: start the same command again."""
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+"""As a shell says it of a program that SIGTERM ended."""
 EXIT_ABORTED = 134
 """As a shell says it of a program that aborts: JAX's own end when a process is lost."""
 

@@ -66,8 +66,14 @@ def write(
         code_version=code_version(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    write_text(folder / FILE_NAME, json.dumps(vars(manifest), ensure_ascii=False, indent=2) + "\n")
+    put(folder, manifest)
     return manifest
+
+
+def put(folder: Path, described: Manifest) -> None:
+    """Writes a manifest as it is, such as that of a copy."""
+    text = json.dumps(vars(described), ensure_ascii=False, indent=2) + "\n"
+    write_text(folder / FILE_NAME, text)
 
 
 def exists(folder: Path) -> bool:

@@ -4,7 +4,6 @@ Those are read in small pieces and mapped into memory, which a bucket cannot giv
 by its fingerprint, so it is made once, for all runs and all processes of this machine.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from concurrent import futures
@@ -37,7 +36,7 @@ def local(folder: Path, *, kind: str, is_wanted: Callable[[str], bool] = lambda 
     ):
         for done in [pool.submit(_fetch, folder, copy, file, described) for file in wanted]:
             done.result()
-        _write_manifest(copy, described)
+        manifest.put(copy, described)
     return copy
 
 
@@ -76,8 +75,3 @@ def _fetch(folder: Path, copy: Path, file: str, described: manifest.Manifest) ->
         coming.replace(target)
     finally:
         coming.unlink(missing_ok=True)
-
-
-def _write_manifest(copy: Path, described: manifest.Manifest) -> None:
-    text = json.dumps(vars(described), ensure_ascii=False, indent=2) + "\n"
-    manifest.write_text(copy / manifest.FILE_NAME, text)

@@ -241,8 +241,12 @@ def _is_in_cluster() -> bool:
     """Whether JAX can ask the surroundings: a step of Slurm, or a host with TPUs."""
     if "SLURM_STEP_NODELIST" in os.environ and "SLURM_LOCALID" in os.environ:
         return True
-    has_tpus = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
-    return has_tpus and "TPU_SKIP_MDS_QUERY" not in os.environ
+    return bool(tpu_nodes(Path("/dev"))) and "TPU_SKIP_MDS_QUERY" not in os.environ
+
+
+def tpu_nodes(dev: Path) -> list[Path]:
+    """The TPUs of this host, as the system shows them in its folder of devices."""
+    return [*dev.glob("accel[0-9]*"), *(dev / "vfio").glob("[0-9]*")]
 
 
 def _code_of(error: BaseException) -> int:

@@ -1,13 +1,16 @@
 """What an exit code asks of whoever started the command: every launcher acts on this contract."""
 
+from jgpt2 import failure
+from jgpt2.errors import DamageError, InputError
+
 DONE = 0
-NEVER_RETRIED = (2, 3)
+NEVER_RETRIED = (InputError.exit_code, DamageError.exit_code)
 """Unusable command or config, and damaged data: a second attempt would end the same way."""
-SAVED = 42
+SAVED = failure.EXIT_RESTART
 """State saved, restart me: an interruption that costs nothing and is not counted."""
-INTERRUPTED = 130
+INTERRUPTED = failure.EXIT_INTERRUPTED
 KILLED = 137
-TERMINATED = 143
+TERMINATED = failure.EXIT_TERMINATED
 
 
 def of_process(returncode: int) -> int:

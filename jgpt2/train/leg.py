@@ -1,8 +1,7 @@
 """One leg of a run: from a state on to the last step, to a stop, or to a wrong loss."""
 
 from concurrent import futures
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 
@@ -17,7 +16,7 @@ from jgpt2.train.step import TrainState
 
 
 class Leg:
-    """Steps, evaluations and saves in their order; use as a context manager."""
+    """Steps, evaluations and saves in their order."""
 
     def __init__(
         self,
@@ -55,10 +54,14 @@ class Leg:
         `compiled` is waited for before the first step, `verified` before the run is complete.
         Raises WrongLossError where the loss policy is to act, DamageError when the data is damaged.
         """
-        with self._run.activity.during("compile"):
-            compiled.result()
-        self._run.activity.begin_steps()
-        self._log.goodput(self._run.ledger.row(self._first_step))
+        with self._log:
+            with self._run.activity.during("compile"):
+                compiled.result()
+            self._run.activity.begin_steps()
+            self._log.goodput(self._run.ledger.row(self._first_step))
+            return self._go(verified)
+
+    def _go(self, verified: futures.Future[None]) -> int:
         exit_code = self._catch_up()
         for step in range(self._first_step + 1, self._last_step + 1):
             if exit_code is not None:
@@ -117,17 +120,3 @@ class Leg:
                 return None, stopped.exit_code
         self._log.evaluation(row)
         return row["bits_per_byte"], None
-
-    def __enter__(self) -> Self:
-        """Opens the logs."""
-        self._log.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Closes the logs."""
-        self._log.__exit__(kind, error, traceback)

@@ -114,8 +114,8 @@ def _go_on(run: OpenRun) -> int:
         while True:
             first_step, state = _restore(run, events, upto)
             try:
-                with Leg(run, checkpoints, events, first_step, state) as leg:
-                    exit_code = leg.go(compiled, verified)
+                leg = Leg(run, checkpoints, events, first_step, state)
+                exit_code = leg.go(compiled, verified)
             except policy.WrongLossError as wrong:
                 upto = _rewind(run, checkpoints, events, wrong)
             else:

@@ -16,11 +16,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from jgpt2 import processes
-from jgpt2.failure import EXIT_INTERRUPTED, EXIT_RESTART
+from jgpt2.failure import EXIT_INTERRUPTED, EXIT_RESTART, EXIT_TERMINATED
 
 _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_RESTART}
-_EXIT_TERMINATED = 143
-"""As a shell says it of a program that SIGTERM ended."""
 
 
 class StopRequest:
@@ -102,4 +100,4 @@ def _leave(number: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     # A plain exit would wait for the threads that write a checkpoint.
-    os._exit(EXIT_INTERRUPTED if number == signal.SIGINT else _EXIT_TERMINATED)
+    os._exit(EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_TERMINATED)
