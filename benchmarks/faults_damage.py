@@ -1,16 +1,16 @@
 """Damage to the files of a run that was killed, for `benchmarks/faults.py`."""
 
 import contextlib
+import fnmatch
 import random
-import shutil
 from pathlib import Path
 
-from jgpt2 import integrity, runs
+from jgpt2 import integrity, runs, storage
 from jgpt2.errors import DamageError
 
 CLASSES = {
-    "array data": "checkpoints/24/default/**/d/*",
-    "OCDBT manifest": "checkpoints/24/default/**/manifest.ocdbt",
+    "array data": "checkpoints/24/default/*d/*",
+    "OCDBT manifest": "checkpoints/24/default/*manifest.ocdbt",
     "array metadata": "checkpoints/24/default/array_metadatas/*",
     "tree metadata": "checkpoints/24/default/_METADATA",
     "sharding": "checkpoints/24/default/_sharding",
@@ -21,61 +21,81 @@ CLASSES = {
     "tokenizer": "tokenizer/*",
     "metrics": "metrics.jsonl",
     "events": "events.jsonl",
-    "token store": "",
 }
 """Class of files -> where they lie in the run folder."""
+DATA_CLASSES = {
+    "token store": "tokens/byte/train-*.tokens",
+    "validation split": "documents-validation.*",
+    "dataset manifest": "manifest.json",
+}
+"""Class of files -> where they lie in the dataset's folder."""
 DAMAGES = ("one flipped bit", "truncated file", "missing file")
-FOLDERS = ("empty step folder", "stray future step")
-KINDS = (*(f"{damage}: {name}" for name in CLASSES for damage in DAMAGES), *FOLDERS)
+STRAYS = ("empty step folder", "stray future step", "stray future step without a record")
+KINDS = (
+    *(f"{damage}: {name}" for name in (*CLASSES, *DATA_CLASSES) for damage in DAMAGES),
+    *STRAYS,
+)
 _FLIPS = 200
 
 
+def copy(folder: Path, target: Path) -> None:
+    """Copies a folder to where there is none, on a disk or in a bucket."""
+    for name in storage.files(folder):
+        storage.write_bytes(target / name, (folder / name).read_bytes())
+
+
 def do(
-    kind: str, draw: random.Random, run: Path, store: Path, undo: contextlib.ExitStack
+    kind: str, draw: random.Random, run: Path, dataset: Path, undo: contextlib.ExitStack
 ) -> tuple[Path | None, str]:
     """Does the damage; the damaged path, if the run may be refused for it, and words for it."""
-    checkpoints = run / runs.CHECKPOINTS
-    if kind == "empty step folder":
-        (checkpoints / "999").mkdir()
-        return None, "checkpoints/999/"
-    if kind == "stray future step":
-        shutil.copytree(checkpoints / "24", checkpoints / "999")
-        shutil.copy(checkpoints / "24.json", checkpoints / "999.json")
-        return None, "checkpoints/999/ and its record, copied from 24"
+    if kind in STRAYS:
+        return None, _stray(kind, run / runs.CHECKPOINTS)
     damage, name = kind.split(": ")
-    if name == "token store":
-        path = draw.choice(sorted(store.glob("train-*.tokens")))
-        kept = path.read_bytes()
-        undo.callback(path.write_bytes, kept)
-    else:
-        path = draw.choice([path for path in sorted(run.glob(CLASSES[name])) if path.is_file()])
+    folder = dataset if name in DATA_CLASSES else run
+    pattern = (CLASSES | DATA_CLASSES)[name]
+    file = draw.choice([file for file in storage.files(folder) if fnmatch.fnmatch(file, pattern)])
+    path = folder / file
     content = path.read_bytes()
+    if folder == dataset:  # the next trials read it too
+        undo.callback(path.write_bytes, content)
     if damage == "missing file":
         path.unlink()
-        return path, path.name
+        return path, file
     if damage == "truncated file":
         cut = draw.randrange(len(content))
-        path.write_bytes(content[:cut])
-        return path, f"{path.name} at byte {cut} of {len(content)}"
+        storage.write_bytes(path, content[:cut])
+        return path, f"{file} at byte {cut} of {len(content)}"
     at = draw.randrange(8 * len(content))
-    path.write_bytes(_flipped(content, at))
-    return path, f"{path.name}, bit {at} of {8 * len(content)}"
+    storage.write_bytes(path, _flipped(content, at))
+    return path, f"{file}, bit {at} of {8 * len(content)}"
+
+
+def _stray(kind: str, checkpoints: Path) -> str:
+    if kind == "empty step folder":
+        (checkpoints / "999").mkdir()
+        return "checkpoints/999/"
+    copy(checkpoints / "24", checkpoints / "999")
+    if "without" in kind:
+        return "checkpoints/999/, copied from 24"
+    storage.write_bytes(checkpoints / "999.json", (checkpoints / "24.json").read_bytes())
+    return "checkpoints/999/ and its record, copied from 24"
 
 
 def count_caught_flips(checkpoints: Path) -> dict[str, int]:
     """Of single flipped bits in array data, each undone again: how many verification refuses."""
     draw, caught = random.Random(0), 0
     step = integrity.steps(checkpoints)[-1]
-    paths = sorted((checkpoints / str(step) / "default").glob("**/d/*"))
+    folder = checkpoints / str(step) / "default"
+    paths = [folder / file for file in storage.files(folder) if file.split("/")[-2:-1] == ["d"]]
     for _ in range(_FLIPS):
         path = draw.choice(paths)
         content = path.read_bytes()
-        path.write_bytes(_flipped(content, draw.randrange(8 * len(content))))
+        storage.write_bytes(path, _flipped(content, draw.randrange(8 * len(content))))
         try:
             integrity.verify(checkpoints, step)
         except DamageError as error:
             caught += path.name in str(error)
-        path.write_bytes(content)
+        storage.write_bytes(path, content)
     integrity.verify(checkpoints, step)
     return {"flips": _FLIPS, "caught": caught}
 

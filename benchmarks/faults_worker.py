@@ -82,7 +82,8 @@ def _fill_disk_at(at_step: int) -> None:
     def saving(self: Any, step: int, *given: Any, **named: Any) -> None:
         if step == at_step:
             Path(os.environ["FAULT_MARKER"]).touch()
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            # Less than an array takes, more than what a run writes in lines.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         save(self, step, *given, **named)
 
     checkpoint.Checkpoints.save = saving

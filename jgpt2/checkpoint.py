@@ -59,12 +59,12 @@ class Checkpoints:
         self._outer_hook = sys.unraisablehook
 
     @functools.cached_property
-    def _manager(self) -> "ocp.CheckpointManager":
+    def _writer(self) -> "ocp.AsyncCheckpointer":
         """Made at the first save: importing Orbax takes half as long as importing JAX."""
         import orbax.checkpoint as ocp
 
-        # Told to keep all: it would remove the last step that has a record before the next has one.
-        return ocp.CheckpointManager(self.folder)
+        # No CheckpointManager: with one process's error it waits for all others before it raises.
+        return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
 
     def save(self, step: int, state: Any, *, bits_per_byte: float | None) -> None:
         """Starts saving `state` in the background; the best step has the lowest bits per byte.
@@ -76,8 +76,9 @@ class Checkpoints:
 
         self.finish()
         self.require_space(state)
+        items = ocp.args.Composite(default=ocp.args.StandardSave(state))
         with self._whole_or_nothing():
-            self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
+            self._writer.save(self.folder / str(step), args=items)
         fingerprints = self._fingerprints | {"arrays": tree_fingerprint(state)}
         record = integrity.Record(
             step=step,
@@ -123,8 +124,6 @@ class Checkpoints:
                 if later > step:
                     integrity.set_aside(self.folder, later, "rewound")
         self._group.barrier("rewind")
-        if "_manager" in vars(self):
-            self._manager.reload()
 
     def __enter__(self) -> Self:
         """Silences Orbax, which logs a traceback of everything that it also raises."""
@@ -144,8 +143,8 @@ class Checkpoints:
         try:
             if kind is None or (is_alone and not issubclass(kind, KeyboardInterrupt)):
                 self.finish()
-            if kind is None and "_manager" in vars(self):
-                self._manager.close()
+            if kind is None and "_writer" in vars(self):
+                self._writer.close()
         finally:
             _ORBAX_LOG.disabled = self._was_silent
             self._recorder.shutdown(wait=False)
@@ -157,8 +156,7 @@ class Checkpoints:
         """In the background: waits for the commit, hashes, writes the record, removes old steps."""
         share = {"part": self._group.index, "parts": self._group.count}
         with self._whole_or_nothing():
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
+            self._writer.wait_until_finished()
             parts = self._group.exchange(
                 "checkpoint", integrity.hash_files(self.folder, record.step, **share)
             )

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jgpt2 import config, manifest
+from jgpt2 import config, manifest, storage
 from jgpt2.corpus import dataset, records
 from jgpt2.data import mixture, tokens
-from jgpt2.errors import InputError
+from jgpt2.errors import DamageError, InputError
 from jgpt2.evaluate import bits
 from jgpt2.processes import Group
 from jgpt2.tokenizer import load
@@ -81,6 +81,11 @@ def _dataset_folder(places: Places, name: str) -> Path:
     folder = places.datasets / name
     if manifest.exists(folder):
         return folder
+    if storage.files(folder):
+        raise DamageError(
+            f"{folder / manifest.FILE_NAME} is missing, though {folder} is not empty; restore it, "
+            "or build the dataset again."
+        )
     found = sorted(path.parent.name for path in places.datasets.glob(f"*/{manifest.FILE_NAME}"))
     raise InputError(
         f"no dataset {name!r} in {places.datasets} "

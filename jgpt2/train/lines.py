@@ -27,9 +27,13 @@ class Lines:
         self._opened = local.open("a", encoding="utf-8")
 
     def add(self, line: str) -> None:
-        """Appends one line, given without its end."""
-        self._opened.write(line + "\n")
-        self._opened.flush()
+        """Appends one line, given without its end. An OSError names the file."""
+        try:
+            self._opened.write(line + "\n")
+            self._opened.flush()
+        except OSError as error:
+            error.filename = error.filename or str(self._target)
+            raise
 
     def sync(self) -> None:
         """Sees to it that all lines are in their place."""

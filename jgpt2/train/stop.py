@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from jgpt2 import processes
+from jgpt2.errors import StoppedError
 from jgpt2.failure import EXIT_INTERRUPTED, EXIT_RESTART, EXIT_TERMINATED
 
 _EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_RESTART}
@@ -77,6 +78,20 @@ def listening(group: processes.Group | None = None) -> Iterator[StopRequest]:
         os.close(told)
         listener.join()
         os.close(heard)
+
+
+@contextmanager
+def giving_up() -> Iterator[None]:
+    """Turns SIGTERM into a StoppedError, for work of which there is nothing to save yet."""
+    previous = signal.signal(signal.SIGTERM, _give_up)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _give_up(number: int, frame: FrameType | None) -> NoReturn:
+    raise StoppedError(EXIT_RESTART)
 
 
 def _told_by_the_pipe(number: int, frame: FrameType | None) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import tyro
 
-from jgpt2.errors import StoppedError
 from jgpt2.verbs import answer
 
 
@@ -39,30 +38,24 @@ def evaluate(
     from jgpt2.evaluate import suite
     from jgpt2.train import stop
 
-    chosen = list(answer.documents(dataset, split, text))
-    compilation.enable_cache()
-    model = runs.open_model(run, step=step)
-    if dataset is None:
-        evaluated: str | list[str] = [str(path) for path in text]
-    else:
-        evaluated = f"{split} of {manifest.read(dataset, kind='dataset').fingerprint}"
-    with stop.listening() as asked, progress.of_work("evaluating", "windows") as report:
-
-        def tell(done: int, total: int) -> None:
-            report(done, total)
-            exit_code = asked.poll()
-            if exit_code is not None:
-                raise StoppedError(exit_code)
-
-        record = inference.evaluate(
-            model,
-            chosen,
-            evaluated=evaluated,
-            stride=stride,
-            with_documents=documents,
-            with_xz=xz,
-            report=tell,
-        )
+    with stop.giving_up():
+        chosen = list(answer.documents(dataset, split, text))
+        compilation.enable_cache()
+        model = runs.open_model(run, step=step)
+        if dataset is None:
+            evaluated: str | list[str] = [str(path) for path in text]
+        else:
+            evaluated = f"{split} of {manifest.read(dataset, kind='dataset').fingerprint}"
+        with progress.of_work("evaluating", "windows") as report:
+            record = inference.evaluate(
+                model,
+                chosen,
+                evaluated=evaluated,
+                stride=stride,
+                with_documents=documents,
+                with_xz=xz,
+                report=report,
+            )
     manifest.write_text(run / runs.EVALUATION, answer.dump(record) + "\n")
     answer.give(record, table.text(suite.COLUMNS, suite.rows(record)), json)
     return 0

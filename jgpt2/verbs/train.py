@@ -56,7 +56,9 @@ def _verb(authored: Experiment) -> Callable[..., int]:
         processes: Settings = _PROCESSES,
         experiment: Annotated[Experiment, unprefixed] = authored,
     ) -> int:
-        with joined(processes) as group:
+        from jgpt2.train import stop
+
+        with joined(processes) as group, stop.giving_up():
             return _run(where, experiment, operation, group)
 
     return verb

@@ -1,19 +1,73 @@
-"""gcp-storage-emulator with generations: `python emulator.py PORT BUCKET` serves until killed.
+"""gcp-storage-emulator with generations, on the loopback: `serving` has it in another process.
+
+`python emulator.py PORT BUCKET` serves until killed.
 
 By itself the emulator does not tell the generation of what is downloaded and does not heed
 conditions on it. TensorStore needs both whenever it writes an object that is there already: its
 database of arrays fails with "Malformed StorageGeneration", depending on timing.
 """
 
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from gcp_storage_emulator import server
 from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers import objects
+
+_START_S = 30
+
+
+@contextlib.contextmanager
+def serving(bucket: str) -> Iterator[None]:
+    """An empty bucket, to which all processes of this environment are sent meanwhile."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, __file__, str(port), bucket], stderr=subprocess.DEVNULL
+    )
+    before = dict(os.environ)
+    os.environ.update(environment(port))
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def environment(port: int) -> dict[str, str]:
+    """What sends gcsfs and TensorStore to the emulator, without credentials and probes."""
+    url = f"http://127.0.0.1:{port}"
+    return {
+        "TENSORSTORE_GCS_HTTP_URL": url,
+        "STORAGE_EMULATOR_HOST": url,
+        "FSSPEC_GCS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def _wait_for(port: int) -> None:
+    until_s = time.monotonic() + _START_S
+    while True:
+        with contextlib.suppress(OSError):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            return
+        assert time.monotonic() < until_s, "the emulator does not answer"
+        time.sleep(0.1)
 
 
 def _generation(storage: Any, bucket: str, name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from jgpt2 import manifest
 from jgpt2.corpus import build, dataset
-from jgpt2.errors import InputError
+from jgpt2.errors import DamageError, InputError
 from jgpt2.processes import Group
 from jgpt2.tokenizer import train as tokenizer_train
 from jgpt2.train import inputs
@@ -51,6 +51,14 @@ def test_validation_is_whole_documents_in_order_within_the_bytes(change, places)
     ):
         found = inputs.gather(change(evaluation={"max_bytes": max_bytes}), places).validation
         assert [scorable.id for scorable in found] == [one.id for one in documents[:expected]]
+
+
+def test_a_dataset_that_lost_its_manifest_is_damaged(change, places, tmp_path):
+    shutil.copytree(places.datasets / "stories", tmp_path / "stories")
+    (tmp_path / "stories" / "manifest.json").unlink()
+    own = dataclasses.replace(places, datasets=tmp_path)
+    with pytest.raises(DamageError, match=r"stories/manifest\.json is missing"):
+        inputs.gather(change(), own)
 
 
 def test_a_missing_dataset_lists_what_is_there(change, places, tmp_path):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from jgpt2 import configio, integrity, processes, runs
+from jgpt2 import configio, inference, integrity, processes, runs
 from jgpt2.train import stop
 
 
@@ -125,15 +125,44 @@ def test_evaluate_is_given_up_with_the_code_that_asks_for_a_restart(command, wal
     run = walk.root / "runs" / "byte"
     before = (run / runs.EVALUATION).read_bytes() if (run / runs.EVALUATION).exists() else None
 
-    def asked(request):
-        signal.raise_signal(signal.SIGTERM)
-        while request._stop_at is None:
-            time.sleep(0.001)
-        return 42
+    evaluate = inference.evaluate
 
-    monkeypatch.setattr(stop.StopRequest, "poll", asked)
+    def interrupted(*given, report, **named):
+        def told(done, total):
+            report(done, total)
+            signal.raise_signal(signal.SIGTERM)
+
+        return evaluate(*given, report=told, **named)
+
+    monkeypatch.setattr(inference, "evaluate", interrupted)
     outcome = command("evaluate", run, "--text", walk.root / "text")
     assert outcome.exit_code == 42
     assert "stopped; the same command starts it again." in outcome.err
     after = (run / runs.EVALUATION).read_bytes() if (run / runs.EVALUATION).exists() else None
     assert after == before
+
+
+def test_sigterm_while_token_stores_are_built_asks_for_a_restart(places, change, tmp_path):
+    record = tmp_path / "config.json"
+    record.write_text(configio.to_json(change()), "utf-8")
+    code = """
+import sys, time
+from jgpt2 import cli
+from jgpt2.data import tokens
+
+def build(*given, **named):
+    print("building", flush=True)
+    time.sleep(600)
+
+tokens.build = build
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", code, "train", record, "--run", tmp_path / "run"]
+    command += ["--datasets", places.datasets, "--tokenizers", places.tokenizers]
+    named = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **named) as process:
+        assert process.stdout.readline() == "building\n"
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert process.returncode == 42
+    assert said == "jgpt2: stopped; the same command starts it again.\n"
