@@ -18,13 +18,13 @@ import jgpt2
 from jgpt2 import chips, config, machine, manifest
 from jgpt2.corpus import build
 from jgpt2.corpus.reading import read
-from jgpt2.data import device, loader, mixture, tokens
+from jgpt2.data import loader, mixture, tokens
 from jgpt2.errors import InputError
 from jgpt2.generate import decode, sampling
 from jgpt2.model import count, gpt2, sharding
 from jgpt2.tokenizer import load
 from jgpt2.tokenizer.base import Tokenizer
-from jgpt2.train import budget, program
+from jgpt2.train import budget, pace
 
 WHAT = ("train", "decode", "tokenise", "load")
 """What can be measured, in this order."""
@@ -87,47 +87,20 @@ def _check(model: config.Model, what: Sequence[str], repetitions: int) -> None:
 
 def _train(experiment: config.Experiment, tokenizer: Tokenizer, repetitions: int) -> dict[str, Any]:
     """Optimizer steps on random rows, without a loader."""
-    mesh = sharding.make_mesh(experiment.mesh)
-    built = program.build(
-        experiment, vocab_size=tokenizer.vocab_size, num_steps=repetitions + 2, mesh=mesh
-    )
-    random = np.random.default_rng(0)
-    rows = random.integers(0, tokenizer.vocab_size, built.abstract_rows.shape, np.int32)
-    place = sharding.batch_sharding(mesh)
-    rows_BT1 = device.place(lambda part: rows[part], rows.shape, place)
-    given = (
-        rows_BT1,
-        built.place(tokenizer.token_bytes, built.abstract_token_bytes),
-        built.place_limit(),
-    )
-    with jax.set_mesh(mesh):
-        started_s = time.perf_counter()
-        step = built.compile()
-        compile_s = time.perf_counter() - started_s
-        state = jax.block_until_ready(built.initialise())
-        seconds = []
-        for _ in range(repetitions + 1):
-            started_s = time.perf_counter()
-            state, metrics = jax.block_until_ready(step(state, *given))
-            seconds.append(time.perf_counter() - started_s)
-    if not np.isfinite(jax.device_get(metrics.loss)):
-        raise InputError(
-            "the loss is not a finite number, so the figure would mean nothing; lower "
-            "optimizer.peak_lr."
-        )
+    taken = pace.measure(experiment, tokenizer, repetitions)
     num_tokens = budget.tokens_per_step(experiment)
     flops = num_tokens * count.flops_per_token(experiment.model, tokenizer.vocab_size)
-    peak = chips.peak_flops(mesh.devices.flat[0].device_kind)
-    median_s = float(np.median(seconds[1:]))
+    devices = sharding.make_mesh(experiment.mesh).devices
+    peak = chips.peak_flops(devices.flat[0].device_kind)
     return {
         "what": "optimizer steps on random ids, without a loader",
         "sequences": experiment.batch.sequences,
         "context": experiment.model.context,
-        "compile_s": round(compile_s, 3),
-        "step_s": machine.spread(seconds[1:]),
-        "tokens_per_s": machine.spread([num_tokens / taken_s for taken_s in seconds[1:]]),
+        "compile_s": round(taken.compile_s, 3),
+        "step_s": machine.spread(taken.step_s),
+        "tokens_per_s": machine.spread([num_tokens / step_s for step_s in taken.step_s]),
         "flops_per_step": flops,
-        "mfu": None if peak is None else round(flops / median_s / (peak * mesh.size), 4),
+        "mfu": None if peak is None else round(flops / taken.median_s / (peak * devices.size), 4),
         "mfu_is": MFU,
     }
 

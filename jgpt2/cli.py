@@ -23,6 +23,7 @@ VERBS = {
     "tokenizer train": ("tokenizer.train", "learn a vocabulary from a dataset"),
     "tokenizer measure": ("tokenizer.measure", "bytes per token, fallback, restoration"),
     "plan": ("plan.plan", "memory, time and money of a run on TPUs, without one"),
+    "ablate": ("ablate.ablate", "a study of vocabularies: which one, by how much, how sure"),
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
