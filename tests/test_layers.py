@@ -23,7 +23,7 @@ LAYERS = {
     "checkpoint": 2, "data": 2,
     "evaluate": 3, "generate": 3, "runs": 3,
     "doctor": 4, "inference": 4, "train": 4,
-    "benchmark": 5, "plan": 5, "quickstart": 5, "quickstart_report": 5,
+    "ablation": 5, "benchmark": 5, "plan": 5, "quickstart": 5, "quickstart_report": 5,
     "launch": 6,
     "verbs": 7,
     "__main__": 8, "cli": 8,

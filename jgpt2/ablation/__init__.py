@@ -1,0 +1,1 @@
+"""Choosing a vocabulary: a study from its plan to its report."""
