@@ -137,7 +137,34 @@ def score(
     sharding: jax.sharding.NamedSharding | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> list[DocumentScore]:
-    """Scores every document alone, in the given order.
+    """Scores every document alone, in the given order; arguments and errors as `token_bits`."""
+    of_tokens = token_bits(
+        graphdef,
+        params,
+        documents,
+        model=model,
+        eot=eot,
+        stride=stride,
+        rows=rows,
+        sharding=sharding,
+        report=report,
+    )
+    return [document_score(*pair) for pair in zip(documents, of_tokens, strict=True)]
+
+
+def token_bits(
+    graphdef: nnx.GraphDef[gpt2.GPT2],
+    params: gpt2.Params,
+    documents: Sequence[Scorable],
+    *,
+    model: config.Model,
+    eot: int,
+    stride: int | None = None,
+    rows: int = 8,
+    sharding: jax.sharding.NamedSharding | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> list[Float[np.ndarray, " tokens1"]]:
+    """-log2 p of each token of each document, its EOT last; every document alone, in given order.
 
     `stride` is that of the sliding window over documents longer than the context (default: half of
     the context). A batch holds `rows` rows of the context's length, or proportionally more shorter
@@ -151,30 +178,36 @@ def score(
     stride = windows.check_stride(model.context, stride)
     _check_rows(rows, sharding)
     num_targets = np.asarray([len(document.ids) + 1 for document in documents])
+    ends = np.cumsum(num_targets)
     planned = windows.plan(num_targets, context=model.context, stride=stride)
-    bits, last_bits = np.zeros(len(planned.start)), np.zeros(len(planned.start))
+    first_target = (ends - num_targets)[planned.document] + planned.start
+    bits = np.full(ends[-1], np.nan)
     batches = _rows(documents, planned, eot=eot, context=model.context, rows=rows)
     done = 0
     for members, nll_BT in _nlls(graphdef, params, batches, sharding):
-        bits[members], last_bits[members] = _window_bits(planned, members, nll_BT)
+        for window, nll_T in zip(members, nll_BT, strict=False):
+            scored = slice(planned.first[window], planned.length[window])
+            place = slice(first_target[window] + scored.start, first_target[window] + scored.stop)
+            bits[place] = nll_T[scored].astype(np.float64) / math.log(2)
         done += len(members)
         if report:
-            report(done, len(bits))
-    totals = np.bincount(planned.document, weights=bits)
-    _check_finite(totals, documents)
-    eot_bits = last_bits[planned.is_last]
-    return [
-        DocumentScore(
-            id=document.id,
-            source=document.source,
-            bits=float(totals[i]),
-            eot_bits=float(eot_bits[i]),
-            num_bytes=document.num_bytes,
-            num_chars=document.num_chars,
-            num_tokens=len(document.ids),
-        )
-        for i, document in enumerate(documents)
-    ]
+            report(done, len(planned.start))
+    of_documents = np.split(bits, ends[:-1])
+    _check_finite(of_documents, documents)
+    return of_documents
+
+
+def document_score(document: Scorable, bits: Float[np.ndarray, " tokens1"]) -> DocumentScore:
+    """What one document costs, given what each of its tokens and its EOT does."""
+    return DocumentScore(
+        id=document.id,
+        source=document.source,
+        bits=float(bits.sum()),
+        eot_bits=float(bits[-1]),
+        num_bytes=document.num_bytes,
+        num_chars=document.num_chars,
+        num_tokens=len(document.ids),
+    )
 
 
 def summary(scores: Sequence[DocumentScore]) -> Summary:
@@ -212,18 +245,6 @@ def _rows(
             length = planned.length[window] + 1
             row_T1[:length] = stream[begin[window] : begin[window] + length]
         yield members, rows_BT1
-
-
-def _window_bits(
-    planned: windows.Windows, members: Int[np.ndarray, " R"], nll_BT: Float[np.ndarray, "B T"]
-) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]:
-    """Of each window: the bits of the targets that it scores, and those of its last target."""
-    bits_RT = nll_BT[: len(members)].astype(np.float64) / math.log(2)
-    targets_T = np.arange(bits_RT.shape[1])[None]
-    first_R1, length_R1 = planned.first[members][:, None], planned.length[members][:, None]
-    is_scored_RT = (first_R1 <= targets_T) & (targets_T < length_R1)
-    last_R = np.take_along_axis(bits_RT, length_R1 - 1, axis=1)[:, 0]
-    return np.where(is_scored_RT, bits_RT, 0).sum(axis=1), last_R
 
 
 def _nlls(
@@ -279,7 +300,10 @@ def _check_rows(rows: int, sharding: jax.sharding.NamedSharding | None) -> None:
         )
 
 
-def _check_finite(totals: Float[np.ndarray, " documents"], documents: Sequence[Scorable]) -> None:
+def _check_finite(
+    of_documents: Sequence[Float[np.ndarray, " tokens1"]], documents: Sequence[Scorable]
+) -> None:
+    totals = np.asarray([bits.sum() for bits in of_documents])
     wrong = np.flatnonzero(~np.isfinite(totals))
     if len(wrong):
         raise DamageError(

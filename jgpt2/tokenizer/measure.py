@@ -90,7 +90,8 @@ def measure(tokenizer: base.Tokenizer, documents: Iterable[Document]) -> Measure
         counts = np.array([len(base.utf8(text)), len(text), len(ids)], np.int64)
         by_source[document.source] = by_source.get(document.source, 0) + counts
         uses += np.bincount(ids, minlength=tokenizer.vocab_size)
-        by_script += _count_scripts(text, token_bytes[ids])
+        tokens = spread(np.ones(len(ids)), token_bytes[ids], num_bytes=int(counts[0]))
+        by_script += count_scripts(text, tokens)
         restored = tokenizer.decode(ids)
         if restored != text:
             num_failures += 1
@@ -139,19 +140,38 @@ def to_json(measured: Measurement) -> dict[str, Any]:
     }
 
 
-def _count_scripts(text: str, lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """[scripts, (bytes, characters, tokens)] of one text whose tokens have these byte lengths."""
+def spread(
+    of_token: npt.NDArray[np.float64], lengths: npt.NDArray[np.int32], *, num_bytes: int
+) -> npt.NDArray[np.float64]:
+    """[num_bytes] what each byte of a text has of its tokens' amounts, in the same sum.
+
+    A token of n bytes gives 1/n of its amount to each. Where tokens of a lossy vocabulary do not
+    add up to the text, nothing says which bytes they stand for: all bytes have the same then.
+
+    >>> spread(np.array([6.0, 1.0]), np.array([3, 1]), num_bytes=4)
+    array([2., 2., 2., 1.])
+    """
+    if not adds_up(lengths, num_bytes):
+        return np.full(num_bytes, of_token.sum() / max(1, num_bytes))
+    return np.repeat(of_token / lengths, lengths)
+
+
+def adds_up(lengths: npt.NDArray[np.int32], num_bytes: int) -> bool:
+    """Whether tokens of these byte lengths, none of them 0, cover a text byte by byte."""
+    return int(lengths.sum()) == num_bytes and bool((lengths > 0).all())
+
+
+def count_scripts(text: str, of_byte: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[scripts, (bytes, characters, sum of `of_byte`)] of one text, by the script of characters."""
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     script_of_character = scripts.classify(codes)
-    character_bytes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
-    script_of_byte = np.repeat(script_of_character, character_bytes)
-    share_of_byte = np.repeat(1 / np.maximum(lengths, 1), lengths)
+    script_of_byte = np.repeat(script_of_character, scripts.utf8_lengths(codes))
     size = len(scripts.SCRIPTS)
     return np.stack(
         [
             np.bincount(script_of_byte, minlength=size),
             np.bincount(script_of_character, minlength=size),
-            np.bincount(script_of_byte, share_of_byte, minlength=size),
+            np.bincount(script_of_byte, of_byte, minlength=size),
         ],
         axis=1,
     ).astype(np.float64)

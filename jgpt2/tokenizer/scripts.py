@@ -97,3 +97,12 @@ def classify(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     ['kanji', 'hiragana', 'katakana', 'katakana', 'latin', 'digits', 'other']
     """
     return _TABLE[codes]
+
+
+def utf8_lengths(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    """The bytes that each code point takes in UTF-8.
+
+    >>> utf8_lengths(np.array([ord(c) for c in "aéか𠮷"], np.uint32))
+    array([1, 2, 3, 4])
+    """
+    return 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000).astype(np.int64)
