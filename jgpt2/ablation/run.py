@@ -5,6 +5,7 @@ run folders, each of which any machine may train), `measures.json` in each run, 
 verdict and the report. Called again, it goes on where it was cut.
 """
 
+import itertools
 import json
 import shlex
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import jax
 
 from jgpt2 import inference, manifest, progress, runs
-from jgpt2.ablation import cells, finished, measures, report, segmentation, verdict
+from jgpt2.ablation import cells, finished, kanji, measures, report, segmentation, verdict
 from jgpt2.ablation import study as studies
 from jgpt2.ablation.material import Material
 from jgpt2.errors import InputError
@@ -106,21 +107,24 @@ def measure(work: Work, found: Sequence[cells.Cell]) -> list[dict[str, Any]]:
     Raises InputError where a run was measured on other documents or in another way.
     """
     texts = [document.text for document in work.material.documents]
-    rare = measures.rare_kanji(work.material.training_texts(), texts)
-    measured = []
-    for number, cell in enumerate(found, start=1):
+    rare = kanji.rare_kanji(work.material.training_texts(), texts)
+    measured: dict[Path, dict[str, Any]] = {}
+    by_arm = sorted(found, key=lambda cell: cell.arm)  # what is of one shape is compiled once
+    for number, (before, cell) in enumerate(itertools.pairwise([None, *by_arm]), start=1):
+        if before is not None and before.arm != cell.arm:
+            jax.clear_caches()
         path = cell.folder(work.out) / MEASURES
         if work.group.from_first("measured", path.is_file()):
-            record = json.loads(path.read_text("utf-8"))
-        else:
-            work.say(f"[{number}/{len(found)}] measuring {cell.label}")
-            record = _measure(work, cell, rare)
-            if work.group.is_first:
-                manifest.write_text(path, json.dumps(record, ensure_ascii=False) + "\n")
-            jax.clear_caches()
-        measured.append(record)
-    _require_one_yardstick(found, measured)
-    return measured
+            measured[path] = json.loads(path.read_text("utf-8"))
+            continue
+        work.say(f"[measure {number}/{len(found)}] {cell.label}")
+        measured[path] = _measure(work, cell, rare)
+        if work.group.is_first:
+            content = json.dumps(measured[path], ensure_ascii=False) + "\n"
+            manifest.write_text(path, content)
+    records = [measured[cell.folder(work.out) / MEASURES] for cell in found]
+    _require_one_yardstick(found, records)
+    return records
 
 
 def conclude(work: Work, *, command: Sequence[str]) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def _measure(work: Work, cell: cells.Cell, rare: frozenset[str]) -> dict[str, An
     model = runs.open_model(cell.folder(work.out), step=cell.experiment.budget.steps)
     is_shown = cell.control == study.primary and cell.seed == study.seeds[0]
     sentences = segmentation.sentences(
-        [document.text for document in documents],
+        documents,
         count=_SENTENCES,
         longest_chars=_LONGEST_CHARS,
         seed=study.seeds[0],
@@ -182,7 +186,7 @@ def _measure(work: Work, cell: cells.Cell, rare: frozenset[str]) -> dict[str, An
             split=study.split,
             equal_bytes=study.equal_bytes or cell.experiment.model.context,
             rare=rare,
-            sentences=sentences if is_shown else (),
+            sentences=sentences,
             seed=study.seeds[0],
             report=report,
         )

@@ -71,14 +71,15 @@ def _arm(
     """One arm under one control, over its seeds: sums over sums, and each seed's figure."""
     own = [row for row in rows if (row["control"], row["arm"]) == (control, arm)]
     first = dict(own[0])
-    seeds = {row["seed"]: row["bits_per_byte"] for row in own}
+    by_seed = {str(row["seed"]): row["bits_per_byte"] for row in own}
     scores = _scores(finished, control, arm)
-    low, high = statistics.interval(scores, level=plan.study.level)
+    seeds = _seeds(plan, finished, control, first["body"])
+    low, high = statistics.interval(scores, seeds, level=plan.study.level)
     for name in ("seed", "run", "training_s"):
         first.pop(name)
     means = {name: float(np.mean([row[name] for row in own])) for name in _RATIOS}
     means["bits_per_char"] = float(np.mean([row["bits_per_char"] for row in own]))
-    return first | means | {"low": low, "high": high, "by_seed": seeds}
+    return first | means | {"low": low, "high": high, "by_seed": by_seed}
 
 
 def _scores(finished: Sequence[Finished], control: studies.Control, arm: str) -> statistics.Scores:
@@ -90,6 +91,12 @@ def _scores(finished: Sequence[Finished], control: studies.Control, arm: str) ->
     )
 
 
+def _seeds(
+    plan: studies.Plan, finished: Sequence[Finished], control: studies.Control, body: str
+) -> statistics.Spread:
+    return statistics.spread([_scores(finished, control, arm) for arm in plan.bodies[body]])
+
+
 def _comparisons(
     plan: studies.Plan, finished: Sequence[Finished], control: studies.Control
 ) -> list[dict[str, Any]]:
@@ -97,13 +104,15 @@ def _comparisons(
     declared = plan.study.pairs
     wanted = None if declared is None else {frozenset(pair) for pair in declared}
     pairs = {}
-    for names in plan.bodies.values():
+    for body, names in plan.bodies.items():
+        seeds = _seeds(plan, finished, control, body)
         for a, b in itertools.combinations(names, 2):
             tokenizers = frozenset((plan.arms[a].tokenizer, plan.arms[b].tokenizer))
             if wanted is None or tokenizers in wanted:
                 pairs[a, b] = statistics.compare(
                     _scores(finished, control, a),
                     _scores(finished, control, b),
+                    seeds,
                     level=plan.study.level,
                 )
     judged = statistics.verdicts(pairs, level=plan.study.level)

@@ -104,8 +104,8 @@ def unigram(tmp_path_factory):
     """A trained SentencePiece vocabulary whose pieces overlap: 猫, の, 猫の and so on."""
     folder = tmp_path_factory.mktemp("tokenizers") / "unigram"
     nouns, verbs = (
-        "猫 朝 雨 窓 駅 雪 電車 時計".split(),
-        "を見ていた。 を待っている。 と言った。".split(),
+        ["猫", "朝", "雨", "窓", "駅", "雪", "電車", "時計"],
+        ["を見ていた。", "を待っている。", "と言った。"],
     )
     lines = [f"{a}の{b}{verb}" for a in nouns for b in nouns for verb in verbs]
     train.train([("書", line) for line in lines], folder, name="u", kind="unigram", vocab_size=330)
