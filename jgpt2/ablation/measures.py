@@ -1,8 +1,8 @@
 """The record of one finished cell: what one trained model makes of the documents of a study.
 
-An opened model in, plain data out: the lead of a study writes it as `measures.json` into the run
-folder, and statistics, verdict and report read nothing else. Every arm of a study is measured on
-the same documents with the same settings, which `evaluated.fingerprint` binds.
+An opened model in, plain data out: a study writes it as `measures.json` into the run folder, and its
+statistics, verdict and report read nothing else. Every arm is measured on the same documents with
+the same settings, which `evaluated.fingerprint` binds.
 """
 
 import hashlib
