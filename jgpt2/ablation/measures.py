@@ -1,6 +1,6 @@
 """The record of one finished cell: what one trained model makes of the documents of a study.
 
-An opened model in, plain data out: a study writes it as `measures.json` into the run folder, and its
+An opened model in, plain data out. A study writes it as `measures.json` into the run folder; its
 statistics, verdict and report read nothing else. Every arm is measured on the same documents with
 the same settings, which `evaluated.fingerprint` binds.
 """
