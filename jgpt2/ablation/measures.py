@@ -114,7 +114,7 @@ def _evaluated(
         "equal_bytes": equal_bytes,
         "rare": sorted(rare),
         "sentences": list(sentences),
-        "segmentations": segmentation.NUM_SAMPLES,
+        "segmentations": [segmentation.NUM_SAMPLES, segmentation.SHARPNESS],
         "samples": [samples.NUM_SAMPLES, samples.MAX_TOKENS],
         "positions": attribution.POSITION_EDGES,
     }
