@@ -31,8 +31,9 @@ NUM_SAMPLES = 32
 """Segmentations drawn of each sentence."""
 
 SHARPNESS = 0.5
-"""Power of the pieces' probabilities in q. At 1 nearly all draws are the tokenizer's own sequence:
-of an early model of 8,192 pieces 32 draws then found 92 % of the gap, and at 0.5 all of it."""
+"""Power of the pieces' probabilities in q. At 1 most draws are the tokenizer's own sequence: for an
+early model of 8,192 pieces, 32 draws a sentence saved 0.70 % of the bits; at 0.5 they saved 0.82 %,
+and 256 draws 0.85 %."""
 
 UNKNOWN_PENALTY = 10.0
 """Nats below the rarest piece: SentencePiece's weight of a character without a piece."""
