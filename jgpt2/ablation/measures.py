@@ -65,14 +65,7 @@ def measure(
         "evaluated": _evaluated(
             prepared, dataset, split, equal_bytes=equal_bytes, rare=rare, sentences=sentences
         ),
-        "run": model.fingerprint,
-        "step": model.step,
-        "tokenizer": model.tokenizer.fingerprint,
-        "vocab_size": model.tokenizer.vocab_size,
-        "context": context,
-        "stride": scoring.stride(context),
-        "equal_bytes_context": equal,
-        "equal_bytes_stride": scoring.stride(equal),
+        **_subject(model, context, equal),
         "documents": _columns(prepared, of_tokens, of_equal),
         **_attributed(model, [text for *_, text in texts], prepared, of_tokens, rare),
         "segmentation": segmentation.measure(model, sentences, seed=seed),
@@ -126,6 +119,19 @@ def _evaluated(
         "num_documents": len(prepared),
         "num_bytes": sum(document.num_bytes for document in prepared),
         "num_chars": sum(document.num_chars for document in prepared),
+    }
+
+
+def _subject(model: runs.OpenModel, context: int, equal: int) -> dict[str, Any]:
+    return {
+        "run": model.fingerprint,
+        "step": model.step,
+        "tokenizer": model.tokenizer.fingerprint,
+        "vocab_size": model.tokenizer.vocab_size,
+        "context": context,
+        "stride": scoring.stride(context),
+        "equal_bytes_context": equal,
+        "equal_bytes_stride": scoring.stride(equal),
     }
 
 
