@@ -44,7 +44,7 @@ def test_speed_is_of_full_length_and_in_characters():
     start = time.perf_counter()
     rate = samples.chars_per_second(model, seed=0)
     whole_s = time.perf_counter() - start
-    assert whole_s / 2 < chars / rate <= whole_s
+    assert whole_s / 10 < chars / rate <= whole_s
 
 
 @pytest.mark.parametrize(
