@@ -40,6 +40,6 @@ study = Study(
     batch_bytes=8_192,
     peak_lrs=(2e-3, 4e-3, 8e-3),
     sweep_share=0.1,
-    max_bytes=200_000,
-    longest_bytes=8_000,
+    max_bytes=100_000,
+    longest_bytes=4_000,
 )

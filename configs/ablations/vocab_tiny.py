@@ -33,6 +33,6 @@ study = Study(
     reference="sp-8k",
     seeds=(0, 1),
     batch_bytes=8_192,
-    max_bytes=120_000,
-    longest_bytes=8_000,
+    max_bytes=60_000,
+    longest_bytes=4_000,
 )

@@ -1,8 +1,8 @@
 """The record of one finished cell: what one trained model makes of the documents of a study.
 
-An opened model in, plain data out: the lead of a study writes it as `measures.json` into the run
-folder, and statistics, verdict and report read nothing else. Every arm of a study is measured on
-the same documents with the same settings, which `evaluated.fingerprint` binds.
+An opened model in, plain data out. A study writes it as `measures.json` into the run folder; its
+statistics, verdict and report read nothing else. Every arm is measured on the same documents with
+the same settings, which `evaluated.fingerprint` binds.
 """
 
 import hashlib
@@ -65,14 +65,7 @@ def measure(
         "evaluated": _evaluated(
             prepared, dataset, split, equal_bytes=equal_bytes, rare=rare, sentences=sentences
         ),
-        "run": model.fingerprint,
-        "step": model.step,
-        "tokenizer": model.tokenizer.fingerprint,
-        "vocab_size": model.tokenizer.vocab_size,
-        "context": context,
-        "stride": scoring.stride(context),
-        "equal_bytes_context": equal,
-        "equal_bytes_stride": scoring.stride(equal),
+        **_subject(model, context, equal),
         "documents": _columns(prepared, of_tokens, of_equal),
         **_attributed(model, [text for *_, text in texts], prepared, of_tokens, rare),
         "segmentation": segmentation.measure(model, sentences, seed=seed),
@@ -114,7 +107,7 @@ def _evaluated(
         "equal_bytes": equal_bytes,
         "rare": sorted(rare),
         "sentences": list(sentences),
-        "segmentations": segmentation.NUM_SAMPLES,
+        "segmentations": [segmentation.NUM_SAMPLES, segmentation.SHARPNESS],
         "samples": [samples.NUM_SAMPLES, samples.MAX_TOKENS],
         "positions": attribution.POSITION_EDGES,
     }
@@ -126,6 +119,19 @@ def _evaluated(
         "num_documents": len(prepared),
         "num_bytes": sum(document.num_bytes for document in prepared),
         "num_chars": sum(document.num_chars for document in prepared),
+    }
+
+
+def _subject(model: runs.OpenModel, context: int, equal: int) -> dict[str, Any]:
+    return {
+        "run": model.fingerprint,
+        "step": model.step,
+        "tokenizer": model.tokenizer.fingerprint,
+        "vocab_size": model.tokenizer.vocab_size,
+        "context": context,
+        "stride": scoring.stride(context),
+        "equal_bytes_context": equal,
+        "equal_bytes_stride": scoring.stride(equal),
     }
 
 

@@ -3,8 +3,8 @@
 A text has one probability, the sum over all token sequences that spell it; bits per byte take the
 tokenizer's own sequence, so they are an upper bound, and a looser one for a vocabulary with many
 pieces than for bytes, which spell a text in one way. The sum cannot be written out, but it can be
-estimated: sequences s are drawn from the vocabulary's own unigram distribution q, and with c the
-tokenizer's sequence
+estimated: sequences s are drawn from a distribution q made of the vocabulary's own unigram
+probabilities, and with c the tokenizer's sequence
 
     P = p(c) + mean over the draws of [s ≠ c] p(s) / q(s)
 
@@ -29,6 +29,14 @@ from jgpt2.tokenizer import sentencepiece
 
 NUM_SAMPLES = 32
 """Segmentations drawn of each sentence."""
+
+SHARPNESS = 0.5
+"""Power of the pieces' probabilities in q. At 1 most draws are the tokenizer's own sequence: for an
+early model of 8,192 pieces, 32 draws a sentence saved 0.70 % of the bits; at 0.5 they saved 0.82 %,
+and 256 draws 0.85 %."""
+
+UNKNOWN_PENALTY = 10.0
+"""Nats below the rarest piece: SentencePiece's weight of a character without a piece."""
 
 _SENTENCE = re.compile("[^。！？\n]+[。！？]*")
 
@@ -108,17 +116,18 @@ def estimated_bits(
 
 
 def weighted_pieces(tokenizer: sentencepiece.SentencePiece) -> dict[bytes, list[tuple[int, float]]]:
-    """The pieces of a unigram vocabulary with their log-probabilities.
+    """The pieces of a unigram vocabulary, each weighing its probability to the power SHARPNESS.
 
-    SentencePiece gives byte pieces no probability, and takes them only where it has no piece; a
-    model may write any text with them, so each has that of the rarest piece.
+    SentencePiece gives byte pieces no probability, and takes them only where it has no piece. A
+    model may write any text with them, so each has what SentencePiece gives an unknown character.
     """
     ids = [i for i, piece in enumerate(tokenizer.pieces) if piece]
     scores = {i: tokenizer.processor.get_score(i) for i in ids if not tokenizer.is_byte[i]}
-    lowest = min(scores.values())
+    of_byte = min(scores.values()) - UNKNOWN_PENALTY
     found: dict[bytes, list[tuple[int, float]]] = {}
     for i in ids:
-        found.setdefault(tokenizer.pieces[i], []).append((i, scores.get(i, lowest)))
+        weight = SHARPNESS * scores.get(i, of_byte)
+        found.setdefault(tokenizer.pieces[i], []).append((i, weight))
     return found
 
 

@@ -1,6 +1,7 @@
 """Tiny models around vocabularies that are written down, so that their bits are known."""
 
 import dataclasses
+import struct
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from jgpt2 import config, runs
 from jgpt2.corpus import records
 from jgpt2.model import gpt2, sharding
-from jgpt2.tokenizer import byte, load, train
+from jgpt2.tokenizer import byte, sentencepiece, train
 
 SHAPE = config.Model(layers=1, embed_dim=16, heads=2, context=32, compute_dtype="float32")
 LINES = (
@@ -20,6 +21,7 @@ LINES = (
     "窓の外の駅では、朝の電車が待っている。",
     "猫を待つ朝。雪を待つ窓。",
 )
+BYTE = byte.Byte(name="byte", fingerprint="0" * 64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +98,31 @@ def documents(texts, sources=("aozora", "web")):
     ]
 
 
-BYTE = byte.Byte(name="byte", fingerprint="0" * 64)
+OVERLAPPING = {
+    "猫": -3.0, "の": -3.2, "雨": -3.4, "を": -2.8, "見": -3.1, "た": -3.0, "。": -2.0,
+    "猫の": -4.5, "の雨": -5.0, "猫の雨": -6.5, "雨を": -5.2, "を見": -5.1, "見た": -4.6,
+}  # fmt: skip
+"""Pieces that cut a text in many ways of like weight, and their log-probabilities."""
+
+
+def with_pieces(model, pieces):
+    """The content of a SentencePiece model file with further pieces.
+
+    A protocol buffer that is repeated is a list, so they can be written behind it: of each, field 1
+    of the model, which holds the piece (field 1) and its score (field 2, a float).
+    """
+    for piece, score in pieces.items():
+        data = piece.encode()
+        entry = bytes([0x0A, len(data)]) + data + b"\x15" + struct.pack("<f", score)
+        model += bytes([0x0A, len(entry)]) + entry
+    return model
 
 
 @pytest.fixture(scope="session")
 def unigram(tmp_path_factory):
-    """A trained SentencePiece vocabulary whose pieces overlap: 猫, の, 猫の and so on."""
+    """A SentencePiece vocabulary of OVERLAPPING, bytes, and what it learnt of other characters."""
     folder = tmp_path_factory.mktemp("tokenizers") / "unigram"
-    nouns, verbs = (
-        ["猫", "朝", "雨", "窓", "駅", "雪", "電車", "時計"],
-        ["を見ていた。", "を待っている。", "と言った。"],
-    )
-    lines = [f"{a}の{b}{verb}" for a in nouns for b in nouns for verb in verbs]
-    train.train([("書", line) for line in lines], folder, name="u", kind="unigram", vocab_size=330)
-    return load.load(folder)
+    lines = [("書", f"{a} {b}") for a in "アイウエオ" for b in "カキクケコ"]
+    train.train(lines, folder, name="u", kind="unigram", vocab_size=272)
+    model = with_pieces((folder / train.MODEL_FILE).read_bytes(), OVERLAPPING)
+    return sentencepiece.from_model(model, name="u", kind="unigram", fingerprint="1eaf")

@@ -22,7 +22,7 @@ def test_a_planted_model_recalls_the_kanji_that_it_expects():
         documents(["鰯鱈鰯", "鱈鰯"]),
         dataset="",
         split="test",
-        equal_bytes=30,
+        equal_bytes=999,
         rare=frozenset("鰯鱈"),
         sentences=[],
         seed=0,

@@ -5,12 +5,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from jgpt2.ablation import scoring, segmentation
 from jgpt2.evaluate import bits
 from tests.ablation.conftest import BYTE, Pieces, context_free, documents, opened
 
-TEXT = "猫の雨を見"
+TEXT = "猫の雨を見た"
 
 
 def all_ways(data, pieces):
@@ -35,18 +36,17 @@ def exact_bits(model, text):
 
 @pytest.fixture(scope="module")
 def flat(unigram):
-    """A model of the unigram vocabulary that minds much less than it how a text is cut."""
-    scores = [unigram.processor.get_score(i) for i in range(unigram.vocab_size)]
-    weights = np.exp(0.3 * np.array(scores))
-    weights[unigram.is_byte] = 1e-3
-    return context_free(unigram, weights / weights.sum())
+    """A model to which a way to cut a text is about as likely as any other."""
+    weights = [10.0 ** -len(piece.decode(errors="replace")) for piece in unigram.pieces]
+    chances = np.where(unigram.is_byte, 1e-4, np.array(weights))
+    return context_free(unigram, chances / chances.sum())
 
 
 def test_ways_are_drawn_with_the_probability_that_they_name(unigram):
     pieces = segmentation.weighted_pieces(unigram)
     weight = {i: weight for known in pieces.values() for i, weight in known}
     ways = all_ways(TEXT.encode(), unigram.pieces)
-    assert len(ways) > 50
+    assert len(ways) > 100
     weights = np.exp([sum(weight[i] for i in ids) for ids in ways])
     q = dict(zip(ways, weights / weights.sum(), strict=True))
     drawn = segmentation.draw(TEXT.encode(), pieces, 20_000, np.random.default_rng(0))
@@ -55,28 +55,24 @@ def test_ways_are_drawn_with_the_probability_that_they_name(unigram):
     found = Counter(way.ids for way in drawn)
     for ids, chance in q.items():
         assert found[ids] / 20_000 == pytest.approx(chance, abs=5 * math.sqrt(chance / 20_000))
-    assert len(found) > 1
+    assert len(found) > 10
 
 
 def test_draws_are_those_of_sentencepiece(unigram):
     """Where byte pieces have no weight, its own sampler cuts the text as often in each way."""
     pieces = {
-        piece: [known for known in ids if not unigram.is_byte[known[0]]]
+        piece: known
         for piece, ids in segmentation.weighted_pieces(unigram).items()
+        if (known := [one for one in ids if not unigram.is_byte[one[0]]])
     }
-    flattened = {
-        piece: [(i, 0.3 * weight) for i, weight in ids] for piece, ids in pieces.items() if ids
-    }
-    drawn = segmentation.draw(TEXT.encode(), flattened, 10_000, np.random.default_rng(0))
+    drawn = segmentation.draw(TEXT.encode(), pieces, 10_000, np.random.default_rng(0))
     own = Counter(way.ids for way in drawn)
-    theirs = Counter(
-        tuple(unigram.processor.encode(TEXT, enable_sampling=True, nbest_size=-1, alpha=0.3))
-        for _ in range(10_000)
-    )
-    assert set(own) == set(theirs)
-    assert len(own) > 2
-    for ids, count in own.items():
-        assert count / 10_000 == pytest.approx(theirs[ids] / 10_000, abs=0.03)
+    sentencepiece.set_random_generator_seed(1)
+    settings = {"enable_sampling": True, "nbest_size": -1, "alpha": segmentation.SHARPNESS}
+    theirs = Counter(tuple(unigram.processor.encode(TEXT, **settings)) for _ in range(10_000))
+    assert len(own) > 5
+    for ids in {*own, *theirs}:
+        assert own[ids] / 10_000 == pytest.approx(theirs[ids] / 10_000, abs=0.03)
 
 
 @pytest.mark.parametrize("name", ["flat", "random"])
@@ -86,7 +82,7 @@ def test_the_estimate_converges_to_the_sum_over_all_segmentations(name, flat, un
     found = segmentation.measure(model, [TEXT], seed=1, num_samples=20_000)
     assert found["bits_estimated"] == pytest.approx(exact, abs=0.01)
     if name == "flat":
-        assert found["bits_one_segmentation"] > exact + 0.1
+        assert found["bits_one_segmentation"] > exact + 2
 
 
 def test_the_estimate_is_never_above_one_segmentation_and_saves_no_more_than_there_is(flat):

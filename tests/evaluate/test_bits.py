@@ -102,6 +102,27 @@ def test_a_long_document_costs_what_its_windows_say_token_by_token(
     assert scored.eot_bits == pytest.approx(eot_bits, rel=1e-5)
 
 
+def test_a_document_costs_the_sum_of_its_tokens_and_its_eot(created, prepared, scores):
+    of_tokens = bits.token_bits(*created, prepared, model=MODEL, eot=EOT)
+    for document, row, of_token in zip(prepared, scores, of_tokens, strict=True):
+        assert len(of_token) == len(document.ids) + 1
+        assert row == bits.document_score(document, of_token)
+        assert (row.bits, row.eot_bits) == (of_token.sum(), of_token[-1])
+
+
+@pytest.mark.parametrize("stride", [1, 24, 64])
+def test_every_token_costs_what_its_own_window_says(created, prepared, next_token_nll, stride):
+    of_tokens = bits.token_bits(*created, prepared, model=MODEL, eot=EOT, stride=stride)
+    assert len(prepared[2].ids) > 2 * MODEL.context
+    for document, of_token in zip(prepared[:4], of_tokens, strict=False):
+        row = [EOT, *document.ids, EOT]
+        expected = []
+        for target in range(1, len(row)):
+            window = max(0, -(-(target - MODEL.context) // stride))
+            expected.append(next_token_nll(row[window * stride : target + 1])[-1] / math.log(2))
+        np.testing.assert_allclose(of_token, expected, rtol=1e-4)
+
+
 def test_a_smaller_stride_changes_only_documents_beyond_the_context(created, prepared, scores):
     finer = bits.score(*created, prepared, model=MODEL, eot=EOT, stride=1)
     differs = [abs(a.bits - b.bits) > 1e-5 * a.bits for a, b in zip(scores, finer, strict=True)]

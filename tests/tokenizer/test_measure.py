@@ -87,6 +87,20 @@ def test_a_lossy_tokenizer_is_caught():
     )
 
 
+def test_tokens_that_do_not_add_up_to_the_text_are_shared_by_all_its_bytes():
+    class Dropping(byte.Byte):
+        """Loses every character that is not ASCII."""
+
+        def encode(self, text):
+            return super().encode("".join(char for char in text if char < "\x80"))
+
+    measured = measure.measure(Dropping(name="", fingerprint=""), [Document("a", "a雨b")])
+    assert measured.restored_share == 0
+    assert measured.overall.num_tokens == 2
+    tokens = {name: count.num_tokens for name, count in measured.by_script.items()}
+    assert (tokens["kanji"], tokens["latin"]) == (pytest.approx(6 / 5), pytest.approx(4 / 5))
+
+
 def test_byte_pieces_are_counted(tokenizers):
     measured = measure.measure(tokenizers["bpe"], [Document("a", "猫🐈")])
     assert measured.overall.num_tokens * measured.byte_share == pytest.approx(4)
