@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import resource
 import shutil
 import signal
 import threading
@@ -126,6 +127,20 @@ def test_sigterm_on_one_process_saves_the_same_step_on_all(
     assert final_state(gathered, brief, run) == final_state(gathered, brief, trained[2, 2])
     stopped = [row for row in runs.events(run) if row["event"] == "stop"]
     assert [row["exit_code"] for row in stopped] == [42, 0]
+
+
+def test_a_full_disk_on_another_process_than_0_ends_all_at_once(go, tmp_path, capfd):
+    run = tmp_path / "run"
+
+    def fill(workers):  # no file of process 1 may grow beyond 4 kB, and its arrays do
+        resource.prlimit(workers[1].pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+
+    started_s = time.monotonic()
+    outcome = go((2, 2), run, on_start=when_at_step(run, 1, fill))
+    assert outcome.attempts == [[2, 2]]
+    assert time.monotonic() - started_s < 60  # nobody waits for the others to save
+    assert f"{run / runs.CHECKPOINTS}: File too large; free some space" in capfd.readouterr().err
+    assert integrity.steps(run / runs.CHECKPOINTS) == []
 
 
 def test_what_one_process_refuses_ends_all_of_them_with_its_code(
