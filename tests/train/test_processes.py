@@ -132,11 +132,11 @@ def test_sigterm_on_one_process_saves_the_same_step_on_all(
 def test_a_full_disk_on_another_process_than_0_ends_all_at_once(go, tmp_path, capfd):
     run = tmp_path / "run"
 
-    def fill(workers):  # no file of process 1 may grow beyond 4 kB, and its arrays do
+    def fill(workers, attempt):  # no file of process 1 may grow beyond 4 kB, and its arrays do
         resource.prlimit(workers[1].pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
     started_s = time.monotonic()
-    outcome = go((2, 2), run, on_start=when_at_step(run, 1, fill))
+    outcome = go((2, 2), run, on_start=fill)
     assert outcome.attempts == [[2, 2]]
     assert time.monotonic() - started_s < 60  # nobody waits for the others to save
     assert f"{run / runs.CHECKPOINTS}: File too large; free some space" in capfd.readouterr().err
