@@ -170,16 +170,17 @@ class Checkpoints:
     def _whole_or_nothing(self) -> Iterator[None]:
         """Removes what a failed save left, and raises a system's error as what it is.
 
-        TensorStore gives the number of a system's error only within the text of a ValueError.
+        TensorStore gives the number of a system's error only within the text of a ValueError, and
+        Orbax's own writes name no file.
         """
         try:
             yield
         except Exception as error:
             self._remove_what_comes()
             number = re.search(r"os_error_code='(\d+)'", str(error))
-            if number is None:
+            code = int(number[1]) if number else getattr(error, "errno", None)
+            if code is None or getattr(error, "filename", None):
                 raise
-            code = int(number[1])
             raise OSError(code, os.strerror(code), str(self.folder)) from error
 
     def _remove_what_comes(self) -> None:
