@@ -18,7 +18,12 @@ PAGES = (
         f"docs/{name}.md"
         for name in (
             *("guide", "guide.ja", "corpus", "corpus.ja", "plan", "plan.ja", "tiny"),
-            *("storage", "storage.ja", "ablation", "ablation.ja",),
+            *(
+                "storage",
+                "storage.ja",
+                "ablation",
+                "ablation.ja",
+            ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )
     ),

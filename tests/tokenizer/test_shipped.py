@@ -8,7 +8,15 @@ import pytest
 from jgpt2.tokenizer import load, train
 
 ROOT = Path(__file__).resolve().parents[2] / "tokenizers"
-SIZES = {"byte": 257, "sp-8k": 8192, "sp-16k": 16384, "sp-32k": 32000, "sp-50k": 50257}
+SIZES = {
+    "byte": 257,
+    "sp-2k": 2048,
+    "sp-4k": 4096,
+    "sp-8k": 8192,
+    "sp-16k": 16_384,
+    "sp-32k": 32_000,
+    "sp-50k": 50_257,
+}
 TEXT = "吾輩は猫である。\n\t名前は　まだ無い▁ ﾊﾝｶｸ 𠮷 👩‍👩‍👧 <|endoftext|>\r\n\0"
 
 
