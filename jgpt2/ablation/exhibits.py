@@ -1,14 +1,13 @@
 """What the report shows of single runs: curves, bits by part of the text, continuations."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jgpt2.ablation import study as studies
 from jgpt2.ablation.finished import Finished, shown
 
-_LENGTHS = (0, 1024, 4096, 16_384, None)
-"""Edges of the classes of documents, in bytes."""
+_LENGTHS = (0, 1024, 4096, 16_384)
+"""Where classes of documents begin, in bytes."""
 
 
 def curves(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, dict[str, list[float]]]:
@@ -68,7 +67,7 @@ def _parts(measured: dict[str, Any]) -> dict[str, dict[str, tuple[float, int]]]:
                 for _, size, bits in columns
                 if low <= size and (high is None or size < high)
             )
-            for low, high in itertools.pairwise(_LENGTHS)
+            for low, high in zip(_LENGTHS, (*_LENGTHS[1:], None), strict=True)
         },
         "position": {
             _range(part["from_byte"], part["to_byte"]): (part["bits"], part["num_bytes"])

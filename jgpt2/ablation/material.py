@@ -20,15 +20,16 @@ _RARE_BYTES = 20_000_000
 class Material:
     """The data of a study, found and checked before the first run."""
 
-    inputs: dict[str, setup.Inputs]
-    """Tokenizer -> what a run with it is trained on."""
+    places: inputs.Places
+    """Where the names were found."""
     vocabularies: dict[str, controls.Vocabulary]
     """Tokenizer -> the facts that the plan needs."""
     datasets: dict[str, str]
     """Dataset -> its fingerprint."""
     documents: tuple[records.Document, ...]
     """Those that are measured."""
-    places: inputs.Places
+    inputs: dict[str, setup.Inputs]
+    """Tokenizer -> what a run with it is trained on."""
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:

@@ -156,14 +156,15 @@ def _extrapolated(
     return line @ np.array([math.log2(parameters), 1.0])
 
 
-def _reason(curves: Sequence[Curve], fits: Sequence[Vertex | None]) -> str | None:
+def _reason(curves: Sequence[Curve], fits: Sequence[Vertex | None]) -> dict[str, str | int] | None:
+    """What keeps the line from being drawn: what there is too little of, and where."""
     if len(curves) < FEWEST_BODIES:
-        return f"bodies: {len(curves)} < {FEWEST_BODIES}"
+        return {"lacks": "bodies", "found": len(curves)}
     for one, found in zip(curves, fits, strict=True):
         if found is None:
-            return f"{one.body}: vocabularies {len(one.vocab_sizes)} < {FEWEST_ARMS}"
+            return {"lacks": "vocabularies", "body": one.body, "found": len(one.vocab_sizes)}
         if found.log2_vocab is None:
-            return f"{one.body}: the parabola has no lowest point"
+            return {"lacks": "valley", "body": one.body}
     return None
 
 
@@ -172,7 +173,8 @@ def _body(curve: Curve, found: Vertex | None) -> dict[str, Any]:
     row: dict[str, Any] = {"body": curve.body, "body_parameters": curve.body_parameters}
     if found is None:
         return row | {"vocab_size": None, "is_inside": False, "is_convex": False, "fit": None}
-    x = np.linspace(*np.log2([curve.vocab_sizes.min(), curve.vocab_sizes.max()]), _POINTS)
+    sizes = np.log2(curve.vocab_sizes)
+    x = np.linspace(sizes.min(), sizes.max(), _POINTS)
     lowest = found.log2_vocab
     return row | {
         "vocab_size": None if lowest is None else 2**lowest,

@@ -18,7 +18,7 @@ _MEASURES = (
     ("本体 body parameters", "body_parameters"),
     ("語彙のパラメータ vocabulary parameters", "vocabulary_parameters"),
     ("埋め込みの割合 embedding share", "embedding_share"),
-    ("MFLOP/文字 MFLOP/char (training)", "flops_per_char"),
+    ("FLOP/文字 training FLOP/char", "flops_per_char"),
     ("学習バイト bytes seen", "num_bytes"),
     ("学習トークン tokens seen", "tokens"),
     ("ステップ steps", "steps"),
@@ -143,14 +143,15 @@ def _tiles(record: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _arms(record: dict[str, Any]) -> list[html.Markup]:
-    return [
-        _figures(
-            [row for row in record["arms"] if row["control"] == control],
-            _MEASURES,
-            caption=" ".join(wording.CONTROLS[control]),
-        )
-        for control in record["plan"]["study"]["controls"]
-    ]
+    decision = record["decision"]
+    blocks = []
+    for one in record["best"]:
+        rows = _rows(record, one["control"], one["body"])
+        caption = f"{' '.join(wording.CONTROLS[one['control']])} · 本体 body {one['body']}"
+        is_open = (one["control"], one["body"]) == (decision["control"], decision["body"])
+        figures = _figures(rows, _MEASURES, caption=caption)
+        blocks.append(html.details(caption, figures, is_open=is_open))
+    return blocks
 
 
 def _comparisons(record: dict[str, Any]) -> list[html.Markup]:
@@ -206,9 +207,10 @@ def _curves(record: dict[str, Any]) -> list[html.Markup]:
 
 
 def _tokenizers(record: dict[str, Any]) -> list[html.Markup]:
-    primary = record["plan"]["study"]["controls"][0]
-    rows = [row for row in record["arms"] if row["control"] == primary]
-    blocks = [_figures(rows, _TOKENIZERS, caption="主な条件 primary control")]
+    decision = record["decision"]
+    rows = _rows(record, decision["control"], decision["body"])
+    caption = f"本体 body {decision['body']}"
+    blocks = [_figures(rows, _TOKENIZERS, caption=caption)]
     gaps = [
         [
             arm,
@@ -276,11 +278,16 @@ def _plan(record: dict[str, Any]) -> list[html.Markup]:
     ]
 
 
+def _rows(record: dict[str, Any], control: str, body: str) -> list[dict[str, Any]]:
+    return [row for row in record["arms"] if (row["control"], row["body"]) == (control, body)]
+
+
 def _figures(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]], *, caption: str
+    arms: Sequence[Mapping[str, Any]], measures: Sequence[tuple[str, str]], *, caption: str
 ) -> html.Markup:
-    heads = ["", *(head for head, _ in columns)]
-    shown = [[row["arm"], *(_cell(row[name]) for _, name in columns)] for row in rows]
+    """A column for each arm, a row for each measure."""
+    heads = ["", *(arm["arm"] for arm in arms)]
+    shown = [[head, *(_cell(arm[name]) for arm in arms)] for head, name in measures]
     return html.table(heads, shown, caption=caption, numeric=heads[1:])
 
 

@@ -5,7 +5,6 @@ run folders, each of which any machine may train), `measures.json` in each run, 
 verdict and the report. Called again, it goes on where it was cut.
 """
 
-import itertools
 import json
 import shlex
 from collections.abc import Sequence
@@ -110,8 +109,8 @@ def measure(work: Work, found: Sequence[cells.Cell]) -> list[dict[str, Any]]:
     rare = kanji.rare_kanji(work.material.training_texts(), texts)
     measured: dict[Path, dict[str, Any]] = {}
     by_arm = sorted(found, key=lambda cell: cell.arm)  # what is of one shape is compiled once
-    for number, (before, cell) in enumerate(itertools.pairwise([None, *by_arm]), start=1):
-        if before is not None and before.arm != cell.arm:
+    for number, cell in enumerate(by_arm, start=1):
+        if cell.arm != by_arm[number - 2].arm:
             jax.clear_caches()
         path = cell.folder(work.out) / MEASURES
         if work.group.from_first("measured", path.is_file()):

@@ -102,11 +102,7 @@ def prediction(record: dict[str, Any]) -> list[Both]:
     """What the fit says of sizes that were not trained, beside the published law."""
     predicted = record["prediction"]
     if predicted["reason"] is not None:
-        return [
-            Both(
-                f"予測はできません: {predicted['reason']}", f"No prediction: {predicted['reason']}"
-            )
-        ]
+        return [_no_prediction(predicted["reason"])]
     said = []
     for size, target in predicted["targets"].items():
         found = target["vocab_size"]
@@ -157,6 +153,25 @@ CAVEATS = (
         "same for all arms.",
     ),
 )
+
+
+def _no_prediction(reason: dict[str, Any]) -> Both:
+    if reason["lacks"] == "bodies":
+        return Both(
+            f"予測はできません: 本体が {reason['found']} 種しかありません(3種から)。",
+            f"No prediction: {reason['found']} bodies, and a trend takes three.",
+        )
+    if reason["lacks"] == "vocabularies":
+        return Both(
+            f"予測はできません: 本体 {reason['body']} の語彙が "
+            f"{reason['found']} 種だけです(3種から)。",
+            f"No prediction: the body {reason['body']} has {reason['found']} vocabularies, and a "
+            "curve takes three.",
+        )
+    return Both(
+        f"予測はできません: 本体 {reason['body']} の曲線に谷がありません。",
+        f"No prediction: the curve of the body {reason['body']} has no valley.",
+    )
 
 
 def _bits(record: dict[str, Any], decision: dict[str, Any]) -> dict[str, float]:

@@ -22,7 +22,7 @@ BASE = config.Experiment(
     name="planted",
     model=config.Model(layers=1, embed_dim=16, heads=2, context=32, compute_dtype="float32"),
     optimizer=config.Optimizer(peak_lr=1e-2),
-    budget=config.Budget(num_bytes=300_000),
+    budget=config.Budget(num_bytes=400_000),
     evaluation=config.Evaluation(max_bytes=2000),
 )
 
@@ -71,7 +71,7 @@ def test_the_planted_vocabulary_wins(places, corpus, best, tmp_path):
         name=corpus,
         reference="large",
         seeds=(0, 1),
-        batch_bytes=8_192,
+        batch_bytes=14_000,
         batch_multiple=8,
         max_bytes=10_000,
         prompts=(KANA[0],),

@@ -84,7 +84,7 @@ def test_a_hill_has_no_best_vocabulary():
     hill = prediction.Curve("hill", SIZES[1], VOCABULARIES, 4 - curves[1].bits_per_byte)
     assert prediction.fit(hill).log2_vocab is None
     found = prediction.record([curves[0], hill, curves[2]], scores, targets=TARGETS, level=0.95)
-    assert found["targets"] == {} and found["reason"] == "hill: the parabola has no lowest point"
+    assert found["targets"] == {} and found["reason"] == {"lacks": "valley", "body": "hill"}
 
 
 def test_a_lowest_point_outside_is_said():
@@ -107,9 +107,9 @@ def test_one_seed_gives_no_interval():
 def test_too_little_is_said_and_not_guessed():
     curves, scores = study(0.0)
     two = prediction.record(curves[:2], scores[:2], targets=TARGETS, level=0.95)
-    assert two["reason"] == "bodies: 2 < 3" and two["targets"] == {}
+    assert two["reason"] == {"lacks": "bodies", "found": 2} and two["targets"] == {}
     short = prediction.Curve("x", 9, VOCABULARIES[:2], bits(9)[:2])
     with pytest.raises(InputError, match="the body x has 2 vocabularies"):
         prediction.fit(short)
     found = prediction.record([*curves[:2], short], scores, targets=TARGETS, level=0.95)
-    assert found["reason"] == "x: vocabularies 2 < 3"
+    assert found["reason"] == {"lacks": "vocabularies", "body": "x", "found": 2}
