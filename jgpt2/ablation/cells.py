@@ -4,7 +4,7 @@ A cell is one arm under one control with one seed. Where two controls ask for th
 share it: the folder's name ends in the fingerprint of its config.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def last_evaluation(folder: Path, experiment: Experiment) -> float | None:
     return None
 
 
-def chosen_lrs(found: list[Trial], out: Path) -> dict[str, float]:
+def chosen_lrs(found: Sequence[Trial], out: Path) -> dict[str, float]:
     """Of each arm the candidate with the least validation bits per byte, the lower at a tie."""
     results: dict[str, list[tuple[float, float]]] = {}
     for trial in found:

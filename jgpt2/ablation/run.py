@@ -60,9 +60,9 @@ def claim(work: Work) -> None:
     wanted = json.loads(json.dumps(work.plan.record() | work.material.fingerprints))
     if work.group.is_first and not path.is_file():
         work.out.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(path, json.dumps(wanted, ensure_ascii=False, indent=2) + "\n")
-    work.group.barrier("plan")
-    changes = _changes(json.loads(path.read_text("utf-8")), wanted)
+        manifest.write_text(path, _json(wanted))
+    recorded = json.loads(path.read_text("utf-8")) if work.group.is_first else None
+    changes = _changes(work.group.from_first("plan", recorded), wanted)
     if changes:
         raise InputError(
             f"{work.out} holds a study with another plan ({'; '.join(changes)}); what is decided "
@@ -77,20 +77,14 @@ def train(work: Work, only: Sequence[str] = ()) -> int:
     exit_code = _train_each(work, "sweep", trials)
     if exit_code:
         return exit_code
-    found = cells.cells(work.plan, work.material.vocabularies, cells.chosen_lrs(trials, work.out))
+    found = _cells(work, trials)
     return _train_each(work, "run", [one for one in found if not only or one.arm in only])
 
 
 def finished_cells(work: Work) -> list[cells.Cell]:
     """All runs of the study; InputError naming those that are not finished."""
-    trials = _trials(work)
-    lrs = cells.chosen_lrs(trials, work.out)
-    found = cells.cells(work.plan, work.material.vocabularies, lrs)
-    missing = [
-        cell.label
-        for cell in found
-        if not cells.is_finished(cell.folder(work.out), cell.experiment)
-    ]
+    found = _cells(work, _trials(work))
+    missing = [cell.label for cell in found if not _is_finished(work, cell)]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(found)} runs are not finished ({'; '.join(missing[:3])}"
@@ -113,36 +107,35 @@ def measure(work: Work, found: Sequence[cells.Cell]) -> list[dict[str, Any]]:
         if cell.arm != by_arm[number - 2].arm:
             jax.clear_caches()
         path = cell.folder(work.out) / MEASURES
-        if work.group.from_first("measured", path.is_file()):
-            measured[path] = json.loads(path.read_text("utf-8"))
-            continue
-        work.say(f"[measure {number}/{len(found)}] {cell.label}")
-        measured[path] = _measure(work, cell, rare)
-        if work.group.is_first:
-            content = json.dumps(measured[path], ensure_ascii=False) + "\n"
-            manifest.write_text(path, content)
+        is_there = work.group.is_first and path.is_file()
+        record = json.loads(path.read_text("utf-8")) if is_there else None
+        record = work.group.from_first("measured", record)
+        if record is None:
+            work.say(f"[measure {number}/{len(found)}] {cell.label}")
+            record = _measure(work, cell, rare)
+            if work.group.is_first:
+                manifest.write_text(path, json.dumps(record, ensure_ascii=False) + "\n")
+        measured[path] = record
     records = [measured[cell.folder(work.out) / MEASURES] for cell in found]
     _require_one_yardstick(found, records)
     return records
 
 
 def conclude(work: Work, *, command: Sequence[str]) -> dict[str, Any]:
-    """Measures, decides and writes the report; the record of the study.
+    """Measures; then process 0 decides and writes the report. The record of the study, on it.
 
     Raises InputError naming the runs that are not finished.
     """
     found = finished_cells(work)
     measured = measure(work, found)
+    if not work.group.is_first:
+        return {}
     together = finished.gather(work.plan, found, measured, work.material.vocabularies, work.out)
     record = verdict.conclude(work.plan, together)
-    if work.group.is_first:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in record["rows"])
-        manifest.write_text(work.out / ROWS, lines)
-        manifest.write_text(
-            work.out / VERDICT, json.dumps(record, ensure_ascii=False, indent=2) + "\n"
-        )
-        report.write(work.out / REPORT, record, commands=[shlex.join(command)])
-    work.group.barrier("report")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in record["rows"])
+    manifest.write_text(work.out / ROWS, lines)
+    manifest.write_text(work.out / VERDICT, _json(record))
+    report.write(work.out / REPORT, record, commands=[shlex.join(command)])
     return record
 
 
@@ -150,16 +143,27 @@ def _trials(work: Work) -> list[cells.Trial]:
     return cells.trials(work.plan, work.material.vocabularies)
 
 
+def _cells(work: Work, trials: Sequence[cells.Trial]) -> list[cells.Cell]:
+    """All runs that are compared, at the learning rates that the sweep has chosen."""
+    lrs = cells.chosen_lrs(trials, work.out) if work.group.is_first else None
+    return cells.cells(
+        work.plan, work.material.vocabularies, work.group.from_first("learning rates", lrs)
+    )
+
+
+def _is_finished(work: Work, one: cells.Cell | cells.Trial) -> bool:
+    is_finished = work.group.is_first and cells.is_finished(one.folder(work.out), one.experiment)
+    return work.group.from_first("finished", is_finished)
+
+
 def _train_each(work: Work, what: str, wanted: Sequence[cells.Cell] | Sequence[cells.Trial]) -> int:
     for number, one in enumerate(wanted, start=1):
-        folder = one.folder(work.out)
-        is_finished = cells.is_finished(folder, one.experiment)
-        if work.group.from_first("finished", is_finished):
+        if _is_finished(work, one):
             continue
         work.say(f"[{what} {number}/{len(wanted)}] {one.label}")
         inputs = work.material.inputs[one.experiment.tokenizer]
         exit_code = loop.train(
-            one.experiment, inputs, folder, group=work.group, operation=work.operation
+            one.experiment, inputs, one.folder(work.out), group=work.group, operation=work.operation
         )
         if exit_code:
             return exit_code
@@ -219,6 +223,10 @@ def _require_one_yardstick(found: Sequence[cells.Cell], measured: Sequence[dict[
                 f"{cell.label} was measured on another text than {first.label} "
                 f"({'; '.join(changes)}); remove {MEASURES} from its run folder to measure it anew."
             )
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
 
 
 def _changes(old: Any, new: Any, path: str = "") -> list[str]:
