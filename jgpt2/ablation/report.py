@@ -126,13 +126,16 @@ def _tiles(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     if len(decision["ranking"]) > 1:
         second = decision["ranking"][1]
-        low, high = wording.difference(record, best, second, decision["control"])
-        said = "引き分け tie" if second in decision["tied"] else "確か told apart"
+        interval = wording.between(record, best, second, decision["control"])
+        said = "不明 unknown"
+        if interval is not None:
+            verdict = "引き分け tie" if second in decision["tied"] else "確か told apart"
+            said = f"[{interval[0]:.4f}, {interval[1]:.4f}] {verdict}"
         shown.append(
             (
                 f"{second} − {best}",
                 f"{bits[second] - bits[best]:.4f}",
-                f"[{low:.4f}, {high:.4f}] {said}",
+                said,
             )
         )
     for size, target in (record["prediction"]["targets"] or {}).items():

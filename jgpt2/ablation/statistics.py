@@ -61,11 +61,11 @@ class Comparison:
     """Bits per byte of one arm less those of another."""
 
     difference: float
-    low: float
-    high: float
-    """The interval at the level asked for, uncorrected; NaN where no arm has two seeds."""
-    standard_error: float
-    degrees_of_freedom: float
+    low: float | None
+    high: float | None
+    """The interval at the level asked for, uncorrected; None where no arm has two seeds."""
+    standard_error: float | None
+    degrees_of_freedom: float | None
     p: float | None
     """Two-sided; None where no arm has two seeds: what they do is unknown."""
 
@@ -102,8 +102,10 @@ def compare(
     return _judged(between, a.num_bytes, seeds.variance * runs, seeds.degrees, level, resamples)
 
 
-def interval(scores: Scores, seeds: Spread, *, level: float = 0.95) -> tuple[float, float]:
-    """Of the bits per byte of one arm, over documents and seeds; NaN where no arm has two."""
+def interval(
+    scores: Scores, seeds: Spread, *, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Of the bits per byte of one arm, over documents and seeds; None where no arm has two."""
     mean, variance = scores.bits.mean(axis=0), seeds.variance / scores.num_seeds
     found = _judged(mean, scores.num_bytes, variance, seeds.degrees, level, RESAMPLES)
     return found.low, found.high
@@ -162,10 +164,10 @@ def _judged(
     difference = float(bits.sum() / num_bytes.sum())
     variance = sum(part for _, part in variances)
     if math.isnan(variance):
-        return Comparison(difference, math.nan, math.nan, math.nan, math.nan, None)
+        return Comparison(difference, None, None, None, None, None)
     if variance == 0:  # a model beside itself
         p = 1.0 if difference == 0 else 0.0
-        return Comparison(difference, difference, difference, 0.0, math.inf, p)
+        return Comparison(difference, difference, difference, 0.0, None, p)
     error = math.sqrt(variance)
     freedom = variance**2 / sum(part**2 / degrees for degrees, part in variances if degrees)
     student = stats.t(freedom)

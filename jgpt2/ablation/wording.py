@@ -31,8 +31,16 @@ def verdict(record: dict[str, Any]) -> Both:
             f"{best}: {bits[best]:.4f} ビット/バイト(比べる相手がありません)。",
             f"{best}: {bits[best]:.4f} bits per byte; there is no other arm to compare it with.",
         )
+    interval = between(record, best, second, decision["control"])
+    if interval is None:
+        return Both(
+            f"差の確かさは分かりません(種が一つです)。最小は {best} の {bits[best]:.4f} ビット/バイト、"
+            f"次は {second} の {bits[second]:.4f} です。",
+            f"How sure the difference is cannot be said (one seed). Least: {best}, "
+            f"{bits[best]:.4f} bits per byte; next {second}, {bits[second]:.4f}.",
+        )
     if not decision["tied"]:
-        low, high = difference(record, best, second, decision["control"])
+        low, high = interval
         less = bits[second] - bits[best]
         return Both(
             f"{best} が最良です: {bits[best]:.4f} ビット/バイト。"
@@ -67,16 +75,17 @@ def rule(record: dict[str, Any]) -> Both:
     )
 
 
-def difference(
+def between(
     record: dict[str, Any], better: str, worse: str, control: str
-) -> tuple[float, float]:
-    """The interval of bits per byte of `worse` less those of `better`."""
+) -> tuple[float, float] | None:
+    """The interval of bits per byte of `worse` less those of `better`, where there is one."""
     for row in record["comparisons"]:
         if row["control"] == control and set(row["arms"]) == {better, worse}:
             low, high = row["low"], row["high"]
+            if low is None:
+                return None
             return (low, high) if row["arms"] == [worse, better] else (-high, -low)
-    nan = float("nan")
-    return nan, nan
+    return None
 
 
 def scale(record: dict[str, Any]) -> Both:

@@ -44,7 +44,7 @@ def test_a_clear_answer_gives_difference_and_interval():
 
 def test_the_interval_is_turned_with_the_pair():
     given = record(tied=[], bits={"a": 2.5, "b": 2.52}, low=-0.03, high=-0.01)
-    assert wording.difference(given, "a", "b", "iso_flop") == (0.01, 0.03)
+    assert wording.between(given, "a", "b", "iso_flop") == (0.01, 0.03)
     assert "interval [0.0100, 0.0300]" in wording.verdict(given).en
 
 
@@ -53,6 +53,12 @@ def test_a_tie_names_the_rule():
     assert said.en.startswith("A tie: a, b cannot be told apart")
     assert "(least size of the vocabulary) b is chosen" in said.en
     assert "引き分け" in said.ja and "b を選びます" in said.ja
+
+
+def test_one_seed_gives_no_certainty():
+    said = wording.verdict(record(tied=["a"], bits={"a": 2.52, "b": 2.5}, low=None, high=None))
+    assert said.en.startswith("How sure the difference is cannot be said (one seed). Least: b")
+    assert "種が一つです" in said.ja
 
 
 def test_one_arm_has_nothing_to_be_compared_with():
