@@ -34,7 +34,8 @@ def verdict(record: dict[str, Any]) -> Both:
     interval = between(record, best, second, decision["control"])
     if interval is None:
         return Both(
-            f"差の確かさは分かりません(種が一つです)。最小は {best} の {bits[best]:.4f} ビット/バイト、"
+            f"差の確かさは分かりません(種が一つです)。"
+            f"最小は {best} の {bits[best]:.4f} ビット/バイト、"
             f"次は {second} の {bits[second]:.4f} です。",
             f"How sure the difference is cannot be said (one seed). Least: {best}, "
             f"{bits[best]:.4f} bits per byte; next {second}, {bits[second]:.4f}.",
