@@ -159,6 +159,7 @@ def test_an_unfinished_arm_does_not_count_as_finished(command, walk, author_file
     assert outcome.exit_code == 2 and "not finished (byte" in outcome.err
 
 
+@pytest.mark.slow
 def test_arms_are_trained_apart_and_gathered(command, walk, author_file, finished, tmp_path):
     outs = {name: tmp_path / name for name in ("byte", "sp")}
     for name, out in outs.items():

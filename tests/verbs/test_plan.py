@@ -60,7 +60,7 @@ def test_money_and_a_purse(command, kept, tmp_path):
     assert made["cost_jpy"] == pytest.approx(made["cost_usd"] * 100)
     assert made["purse"]["budget_usd"] == 3095
     names = [row["name"] for row in made["purse"]["vocabularies"]]
-    assert names == ["byte", "sp-8k", "sp-16k", "sp-32k", "sp-50k"]
+    assert names == ["byte", "sp-2k", "sp-4k", "sp-8k", "sp-16k", "sp-32k", "sp-50k"]
     assert json.loads((tmp_path / "計画" / "plan.json").read_text("utf-8")) == made
     text = command("plan", *TINY, "--topology", "v5e-16", *flags)
     assert "purse       ¥309,500 = $3,095 buys" in text.out
