@@ -2,8 +2,9 @@
 
     jgpt2 ablate configs/ablations/vocab_cpu.py --out studies/vocab-cpu
 
-Reads data/ja-open (tokenizers/README.md says how it is made). The report stands in
-docs/studies/vocab-cpu/. Bodies of 25k to 0.4M parameters: what it says of 117M is an extrapolation.
+Reads data/ja-open (tokenizers/README.md says how it is made). Bodies of 25k to 0.4M parameters:
+what it says of 117M is an extrapolation. It has not been run to its end here: its result and its
+time are not known yet.
 """
 
 from dataclasses import replace

@@ -18,7 +18,7 @@ BASE = Experiment(
     optimizer=Optimizer(peak_lr=4e-3),
     schedule=Schedule(kind="cosine", warmup=0.1, final_lr=0.05),
     batch=Batch(sequences=32),
-    budget=Budget(num_bytes=1_200_000),
+    budget=Budget(num_bytes=1_000_000),
     evaluation=Evaluation(max_bytes=50_000),
 )
 BODIES = {"64": BASE.model, "128": replace(BASE.model, embed_dim=128, heads=4)}
