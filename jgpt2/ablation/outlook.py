@@ -167,6 +167,13 @@ def _short(value: float) -> str:
 
 
 def _time(seconds: float) -> str:
+    """In the unit that a reader would choose.
+
+    >>> _time(7.4), _time(3480), _time(57_000)
+    ('7 s', '58 min', '15.8 h')
+    """
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
     if seconds < 7200:
         return f"{seconds / 60:,.0f} min"
     return f"{seconds / 3600:,.1f} h"
