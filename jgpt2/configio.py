@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +118,27 @@ def diff(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
 
     A dataset that only one of two mixtures has is None in the other.
     """
-    return _diff(dataclasses.asdict(old), dataclasses.asdict(new), prefix="")
+    return differences(dataclasses.asdict(old), dataclasses.asdict(new))
 
 
-def _diff(old: dict[str, Any], new: dict[str, Any], prefix: str) -> dict[str, tuple[Any, Any]]:
+def listed(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """The changes for a message.
+
+    >>> listed({"model.layers": (2, 4), "seed": (0, 1)})
+    'model.layers: 2 -> 4, seed: 0 -> 1'
+    """
+    return ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items())
+
+
+def differences(
+    old: dict[str, Any], new: dict[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """The same of two records of any kind, as plain data; what one of them lacks is None in it."""
     changes: dict[str, tuple[Any, Any]] = {}
     for name in old | new:
         old_value, new_value = old.get(name), new.get(name)
         if isinstance(old_value, dict) and isinstance(new_value, dict):
-            changes |= _diff(old_value, new_value, f"{prefix}{name}.")
+            changes |= differences(old_value, new_value, f"{prefix}{name}.")
         elif old_value != new_value:
             changes[prefix + name] = (old_value, new_value)
     return changes

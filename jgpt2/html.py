@@ -127,6 +127,11 @@ def listing(lines: Iterable[str]) -> Markup:
     return element("pre", element("code", "\n".join(lines)), attributes={"tabindex": "0"})
 
 
+def english(text: str) -> Markup:
+    """A paragraph in English, on a page in Japanese."""
+    return element("p", text, attributes={"lang": "en"})
+
+
 def section(heading: str, *blocks: str) -> Markup:
     """A heading and what stands below it; a plain `str` becomes a paragraph."""
     return element("section", element("h2", heading), *_blocks(blocks))

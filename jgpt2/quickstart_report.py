@@ -101,7 +101,7 @@ def write(path: Path, arms: Sequence[Arm], *, commands: Sequence[str]) -> None:
         lang="ja",
         sections=[
             html.element("p", html.element("strong", japanese)),
-            _english(english),
+            html.english(english),
             html.section(
                 "比較 Comparison",
                 _html_table(
@@ -115,7 +115,7 @@ def write(path: Path, arms: Sequence[Arm], *, commands: Sequence[str]) -> None:
             html.section("学習曲線 Curves", curves),
             html.section("生成例 Samples", *_samples(arms)),
             html.section("コマンド Commands", _COMMANDS_JA, html.listing(commands)),
-            html.section("注意 Caveats", _CAVEAT_JA, _english(_CAVEAT_EN)),
+            html.section("注意 Caveats", _CAVEAT_JA, html.english(_CAVEAT_EN)),
         ],
     )
     manifest.write_text(path, page)
@@ -159,7 +159,7 @@ def _html_table(
 
 def _samples(arms: Sequence[Arm]) -> list[html.Markup]:
     """What each prompt became, side by side."""
-    notes = [html.element("p", _SAMPLES_JA), _english(f"{_SAMPLES_EN} {_settings(arms)}")]
+    notes = [html.element("p", _SAMPLES_JA), html.english(f"{_SAMPLES_EN} {_settings(arms)}")]
     rows = [
         html.beside(
             *(
@@ -184,10 +184,6 @@ def _settings(arms: Sequence[Arm]) -> str:
 def _one_line(text: str) -> str:
     text = stream.neutralise(text.replace("\n", " "))
     return text if len(text) <= 60 else text[:60] + "…"
-
-
-def _english(text: str) -> html.Markup:
-    return html.element("p", text, attributes={"lang": "en"})
 
 
 _SAMPLES_JA = (

@@ -47,7 +47,7 @@ def create(
     or something that is no run.
     """
     if manifest.exists(folder):
-        _require_same(folder, experiment, parents)
+        require_same(folder, experiment, parents)
         return
     building = storage.scratch(folder / _BUILDING, _BUILDING)
     _require_free(folder)
@@ -91,14 +91,14 @@ def _require_free(folder: Path) -> None:
         )
 
 
-def _require_same(folder: Path, experiment: Experiment, parents: dict[str, str]) -> None:
+def require_same(folder: Path, experiment: Experiment, parents: Mapping[str, str]) -> None:
+    """InputError naming what differs where the run in `folder` has another config or other data."""
     recorded = read_config(folder)
     changes = configio.diff(recorded, experiment)
     if changes:
-        listed = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items())
         raise InputError(
-            f"{folder} holds a run with another config ({listed}); give another --run folder, or "
-            "the recorded config to go on."
+            f"{folder} holds a run with another config ({configio.listed(changes)}); give "
+            "another --run folder, or the recorded config to go on."
         )
     recorded_parents = manifest.read(folder, kind="run").parents
     for role, fingerprint in parents.items():
@@ -117,6 +117,13 @@ def read_config(folder: Path) -> Experiment:
     """
     manifest.verify(folder, kind="run")
     return configio.load(folder / CONFIG)
+
+
+def is_complete(folder: Path, last_step: int) -> bool:
+    """Whether the last step of a run is saved and evaluated."""
+    if integrity.steps(folder / CHECKPOINTS)[-1:] != [last_step]:
+        return False
+    return any(row["kind"] == "evaluation" and row["step"] == last_step for row in metrics(folder))
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jgpt2 import configio, integrity, runs
+from jgpt2 import configio, manifest, runs
 from jgpt2.ablation import controls
 from jgpt2.ablation import study as studies
 from jgpt2.config import Experiment
@@ -91,24 +91,17 @@ def cells(
     ]
 
 
-def is_finished(folder: Path, experiment: Experiment) -> bool:
-    """Whether a run is there, of this very config, trained to its last step.
+def is_finished(folder: Path, experiment: Experiment, parents: Mapping[str, str]) -> bool:
+    """Whether a run is there, of this config and made from these, trained to its last step.
 
-    Raises InputError when the folder holds another run.
+    `parents` holds the fingerprints of its datasets, tokenizer and token stores. Raises InputError
+    naming what differs when the folder holds another run.
     """
-    if not (folder / runs.CONFIG).is_file():
+    if not manifest.exists(folder):
         return False
-    changes = configio.diff(runs.read_config(folder), experiment)
-    if changes:
-        listed = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items())
-        raise InputError(
-            f"{folder} holds a run with another config ({listed}); move it away, or give another "
-            "--out."
-        )
-    last = experiment.budget.steps
-    if integrity.steps(folder / runs.CHECKPOINTS)[-1:] != [last]:
-        return False
-    return last_evaluation(folder, experiment) is not None
+    runs.require_same(folder, experiment, parents)
+    assert experiment.budget.steps is not None
+    return runs.is_complete(folder, experiment.budget.steps)
 
 
 def last_evaluation(folder: Path, experiment: Experiment) -> float | None:

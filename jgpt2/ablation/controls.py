@@ -11,6 +11,7 @@ from jgpt2.ablation import study as studies
 from jgpt2.config import Batch, Budget, Checkpoint, Evaluation, Experiment, Model
 from jgpt2.errors import InputError
 from jgpt2.model import count
+from jgpt2.train import budget
 
 EVALUATIONS = 10
 """Points of the curve of every run."""
@@ -123,13 +124,13 @@ def cost(experiment: Experiment, vocabulary: Vocabulary) -> Cost:
     """What a resolved run takes."""
     model, size = experiment.model, vocabulary.vocab_size
     assert experiment.budget.steps is not None
-    per_step = experiment.batch.sequences * model.context
+    per_step = budget.tokens_per_step(experiment)
     tokens = experiment.budget.steps * per_step
     flops = count.flops_per_token(model, size)
     chars_per_token = vocabulary.bytes_per_token * vocabulary.chars_per_byte
     table = size * model.embed_dim
     return Cost(
-        body_parameters=studies.body_parameters(model),
+        body_parameters=count.body_parameters(model),
         vocabulary_parameters=table,
         embedding_share=table / count.parameters(model, size),
         flops_per_token=flops,

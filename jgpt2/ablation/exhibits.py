@@ -31,20 +31,19 @@ def curves(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, dict[s
 
 def breakdowns(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, Any]:
     """Kind of part -> part -> arm -> bits per byte; and the bytes of each part."""
+    by_arm = {one.cell.arm: _parts(one.measures) for one in shown(plan, finished)}
     return {
         kind: {
             part: {
                 "num_bytes": num_bytes,
                 "bits_per_byte": {
-                    one.cell.arm: bits / num_bytes
-                    for one in shown(plan, finished)
-                    for bits in [_parts(one.measures)[kind][part][0]]
+                    arm: parts_of[kind][part][0] / num_bytes for arm, parts_of in by_arm.items()
                 },
             }
             for part, (_, num_bytes) in parts.items()
             if num_bytes
         }
-        for kind, parts in _parts(shown(plan, finished)[0].measures).items()
+        for kind, parts in next(iter(by_arm.values())).items()
     }
 
 

@@ -51,7 +51,7 @@ def write(path: Path, record: dict[str, Any], *, commands: Sequence[str]) -> Non
         lang="ja",
         sections=[
             html.element("p", html.element("strong", answer.ja)),
-            _english(answer.en),
+            html.english(answer.en),
             html.tiles(_tiles(record)),
             *_both(scale),
             html.section("語彙の大きさとビット Bits against vocabulary", u_curve(record)),
@@ -115,12 +115,7 @@ def curve_charts(record: dict[str, Any], body: str) -> list[html.Markup]:
 
 def _tiles(record: dict[str, Any]) -> list[tuple[str, str, str]]:
     decision = record["decision"]
-    bits = {
-        row["arm"]: row["bits_per_byte"]
-        for row in record["arms"]
-        if (row["control"], row["body"]) == (decision["control"], decision["body"])
-    }
-    best = decision["best"]
+    bits, best = wording.bits_of(record, decision), decision["best"]
     shown = [
         ("選ばれた語彙 chosen", decision["chosen"], f"{bits[decision['chosen']]:.4f} bits/byte")
     ]
@@ -131,17 +126,10 @@ def _tiles(record: dict[str, Any]) -> list[tuple[str, str, str]]:
         if interval is not None:
             verdict = "引き分け tie" if second in decision["tied"] else "確か told apart"
             said = f"[{interval[0]:.4f}, {interval[1]:.4f}] {verdict}"
-        shown.append(
-            (
-                f"{second} − {best}",
-                f"{bits[second] - bits[best]:.4f}",
-                said,
-            )
-        )
-    for size, target in (record["prediction"]["targets"] or {}).items():
-        shown.append(
-            (f"予測 predicted: {size}", f"{target['vocab_size']:,.0f}", "外挿 extrapolated")
-        )
+        shown.append((f"{second} − {best}", f"{bits[second] - bits[best]:.4f}", said))
+    for size, target in record["prediction"]["targets"].items():
+        said = "外挿 extrapolated" if target["is_extrapolated"] else "範囲内 within the range"
+        shown.append((f"予測 predicted: {size}", f"{target['vocab_size']:,.0f}", said))
     return shown
 
 
@@ -289,7 +277,8 @@ def _figures(
     arms: Sequence[Mapping[str, Any]], measures: Sequence[tuple[str, str]], *, caption: str
 ) -> html.Markup:
     """A column for each arm, a row for each measure."""
-    heads = ["", *(arm["arm"] for arm in arms)]
+    bound = {False: "", True: " (下限 lower bound)"}
+    heads = ["", *(arm["arm"] + bound[arm["is_lower_bound"]] for arm in arms)]
     shown = [[head, *(_cell(arm[name]) for arm in arms)] for head, name in measures]
     return html.table(heads, shown, caption=caption, numeric=heads[1:])
 
@@ -304,8 +293,4 @@ def _cell(value: table.Value) -> str:
 
 
 def _both(said: wording.Both) -> tuple[html.Markup, html.Markup]:
-    return html.element("p", said.ja), _english(said.en)
-
-
-def _english(text: str) -> html.Markup:
-    return html.element("p", text, attributes={"lang": "en"})
+    return html.element("p", said.ja), html.english(said.en)

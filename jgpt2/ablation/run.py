@@ -5,6 +5,7 @@ run folders, each of which any machine may train), `measures.json` in each run, 
 verdict and the report. Called again, it goes on where it was cut.
 """
 
+import functools
 import json
 import shlex
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import jax
 
-from jgpt2 import inference, manifest, progress, runs
+from jgpt2 import configio, inference, manifest, progress, runs
 from jgpt2.ablation import cells, finished, kanji, measures, report, segmentation, verdict
 from jgpt2.ablation import study as studies
 from jgpt2.ablation.material import Material
@@ -45,6 +46,22 @@ class Work:
     group: Group
     operation: Operation
 
+    @functools.cached_property
+    def rare(self) -> frozenset[str]:
+        """The kanji of the measured documents that count as rare."""
+        texts = [document.text for document in self.material.documents]
+        return kanji.rare_kanji(self.material.training_texts(), texts)
+
+    @functools.cached_property
+    def sentences(self) -> list[str]:
+        """Those of the measured documents that are cut up in other ways."""
+        return segmentation.sentences(
+            self.material.documents,
+            count=_SENTENCES,
+            longest_chars=_LONGEST_CHARS,
+            seed=self.plan.study.seeds[0],
+        )
+
     def say(self, message: str) -> None:
         """One line for the user, once."""
         if self.group.is_first:
@@ -62,12 +79,12 @@ def claim(work: Work) -> None:
         work.out.mkdir(parents=True, exist_ok=True)
         manifest.write_text(path, _json(wanted))
     recorded = json.loads(path.read_text("utf-8")) if work.group.is_first else None
-    changes = _changes(work.group.from_first("plan", recorded), wanted)
+    changes = configio.differences(work.group.from_first("plan", recorded), wanted)
     if changes:
         raise InputError(
-            f"{work.out} holds a study with another plan ({'; '.join(changes)}); what is decided "
-            "before the runs is not changed after them: give another --out, into whose runs/ "
-            "finished runs may be copied."
+            f"{work.out} holds a study with another plan ({configio.listed(changes)}); what is "
+            "decided before the runs is not changed after them: give another --out, into whose "
+            "runs/ finished runs may be copied."
         )
 
 
@@ -99,8 +116,6 @@ def measure(work: Work, found: Sequence[cells.Cell]) -> list[dict[str, Any]]:
 
     Raises InputError where a run was measured on other documents or in another way.
     """
-    texts = [document.text for document in work.material.documents]
-    rare = kanji.rare_kanji(work.material.training_texts(), texts)
     measured: dict[Path, dict[str, Any]] = {}
     by_arm = sorted(found, key=lambda cell: cell.arm)  # what is of one shape is compiled once
     for number, cell in enumerate(by_arm, start=1):
@@ -112,7 +127,7 @@ def measure(work: Work, found: Sequence[cells.Cell]) -> list[dict[str, Any]]:
         record = work.group.from_first("measured", record)
         if record is None:
             work.say(f"[measure {number}/{len(found)}] {cell.label}")
-            record = _measure(work, cell, rare)
+            record = _measure(work, cell)
             if work.group.is_first:
                 manifest.write_text(path, json.dumps(record, ensure_ascii=False) + "\n")
         measured[path] = record
@@ -152,7 +167,10 @@ def _cells(work: Work, trials: Sequence[cells.Trial]) -> list[cells.Cell]:
 
 
 def _is_finished(work: Work, one: cells.Cell | cells.Trial) -> bool:
-    is_finished = work.group.is_first and cells.is_finished(one.folder(work.out), one.experiment)
+    parents = work.material.inputs[one.experiment.tokenizer].parents
+    is_finished = work.group.is_first and cells.is_finished(
+        one.folder(work.out), one.experiment, parents
+    )
     return work.group.from_first("finished", is_finished)
 
 
@@ -171,25 +189,19 @@ def _train_each(work: Work, what: str, wanted: Sequence[cells.Cell] | Sequence[c
     return 0
 
 
-def _measure(work: Work, cell: cells.Cell, rare: frozenset[str]) -> dict[str, Any]:
-    study, documents = work.plan.study, work.material.documents
+def _measure(work: Work, cell: cells.Cell) -> dict[str, Any]:
+    study = work.plan.study
     model = runs.open_model(cell.folder(work.out), step=cell.experiment.budget.steps)
     is_shown = cell.control == study.primary and cell.seed == study.seeds[0]
-    sentences = segmentation.sentences(
-        documents,
-        count=_SENTENCES,
-        longest_chars=_LONGEST_CHARS,
-        seed=study.seeds[0],
-    )
     with progress.of_work("measuring", "windows") as report:
         record = measures.measure(
             model,
-            documents,
+            work.material.documents,
             dataset=", ".join(work.material.datasets.values()),
             split=study.split,
             equal_bytes=study.equal_bytes or cell.experiment.model.context,
-            rare=rare,
-            sentences=sentences,
+            rare=work.rare,
+            sentences=work.sentences,
             seed=study.seeds[0],
             report=report,
         )
@@ -214,27 +226,17 @@ def _training_memory(work: Work, cell: cells.Cell) -> int | None:
 
 
 def _require_one_yardstick(found: Sequence[cells.Cell], measured: Sequence[dict[str, Any]]) -> None:
-    """All were measured on the same documents, by the same settings, with the plan's tokenizer."""
+    """All were measured on the same documents, by the same settings."""
     first, expected = found[0], measured[0]["evaluated"]
     for cell, record in zip(found, measured, strict=True):
-        changes = _changes(expected, record["evaluated"])
+        changes = configio.differences(expected, record["evaluated"])
         if changes:
             raise InputError(
                 f"{cell.label} was measured on another text than {first.label} "
-                f"({'; '.join(changes)}); remove {MEASURES} from its run folder to measure it anew."
+                f"({configio.listed(changes)}); remove {MEASURES} from its run folder to measure "
+                "it anew."
             )
 
 
 def _json(record: dict[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
-
-
-def _changes(old: Any, new: Any, path: str = "") -> list[str]:
-    """`path: old -> new` of every value that differs between two records."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            change
-            for key in old | new
-            for change in _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from jgpt2 import configio
 from jgpt2.config import Experiment, Model
 from jgpt2.errors import InputError
-from jgpt2.model import sizes
+from jgpt2.model import count, sizes
 
 Control = Literal["iso_flop", "iso_byte", "iso_parameter"]
 """What is held equal beside the body: training FLOPs; the documents; or all parameters.
@@ -122,7 +122,7 @@ class Plan:
         """Name of each body -> its arms; the smallest body first, arms as they are given."""
         grouped: dict[tuple[int, str], list[str]] = {}
         for name, arm in self.arms.items():
-            key = (body_parameters(arm.model), body_name(arm.model))
+            key = (count.body_parameters(arm.model), body_name(arm.model))
             grouped.setdefault(key, []).append(name)
         return {body: names for (_, body), names in sorted(grouped.items())}
 
@@ -149,12 +149,6 @@ class Plan:
 def body_name(model: Model) -> str:
     """What a body is called: layers by width, such as 12x768."""
     return f"{model.layers}x{model.embed_dim}"
-
-
-def body_parameters(model: Model) -> int:
-    """Non-embedding parameters: of the blocks and the last norm, without tables of any kind."""
-    width = model.embed_dim
-    return model.layers * (12 * width**2 + 13 * width) + 2 * width
 
 
 def load(path: Path) -> Plan:

@@ -6,7 +6,7 @@ Everything is plain data, the one record that the report shows in two languages 
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ import numpy as np
 from jgpt2.ablation import exhibits, prediction, statistics
 from jgpt2.ablation import study as studies
 from jgpt2.ablation.finished import Finished, shown
-from jgpt2.model import sizes
+from jgpt2.model import count, sizes
 
+_ScoresOf = Mapping[tuple[studies.Control, str], statistics.Scores]
+"""Control and arm -> what the documents cost."""
 _RATIOS = ("bits_per_byte", "bits_per_byte_without_eot", "bits_per_byte_equal_bytes")
 
 
@@ -25,9 +27,10 @@ def conclude(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, Any]
     Raises InputError when arms were measured on documents of other sizes.
     """
     rows = [one.row for one in finished]
-    arms = [_arm(plan, finished, rows, *key) for key in _keys(plan)]
+    scores = {key: _scores(finished, *key) for key in _keys(plan)}
+    arms = [_arm(plan, rows, scores, *key) for key in _keys(plan)]
     comparisons = [
-        row for control in plan.study.controls for row in _comparisons(plan, finished, control)
+        row for control in plan.study.controls for row in _comparisons(plan, scores, control)
     ]
     bodies = [
         _best(plan, arms, comparisons, control, body)
@@ -44,7 +47,7 @@ def conclude(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, Any]
         "best": bodies,
         "comparisons": comparisons,
         "arms": arms,
-        "prediction": _prediction(plan, finished),
+        "prediction": _prediction(plan, finished, scores),
         "rows": rows,
         "curves": exhibits.curves(plan, finished),
         "breakdowns": exhibits.breakdowns(plan, finished),
@@ -63,8 +66,8 @@ def _keys(plan: studies.Plan) -> list[tuple[studies.Control, str]]:
 
 def _arm(
     plan: studies.Plan,
-    finished: Sequence[Finished],
     rows: Sequence[dict[str, Any]],
+    scores: _ScoresOf,
     control: studies.Control,
     arm: str,
 ) -> dict[str, Any]:
@@ -72,9 +75,8 @@ def _arm(
     own = [row for row in rows if (row["control"], row["arm"]) == (control, arm)]
     first = dict(own[0])
     by_seed = {str(row["seed"]): row["bits_per_byte"] for row in own}
-    scores = _scores(finished, control, arm)
-    seeds = _seeds(plan, finished, control, first["body"])
-    low, high = statistics.interval(scores, seeds, level=plan.study.level)
+    seeds = _seeds(plan, scores, control, first["body"])
+    low, high = statistics.interval(scores[control, arm], seeds, level=plan.study.level)
     for name in ("seed", "run", "training_s"):
         first.pop(name)
     means = {name: float(np.mean([row[name] for row in own])) for name in _RATIOS}
@@ -92,28 +94,25 @@ def _scores(finished: Sequence[Finished], control: studies.Control, arm: str) ->
 
 
 def _seeds(
-    plan: studies.Plan, finished: Sequence[Finished], control: studies.Control, body: str
+    plan: studies.Plan, scores: _ScoresOf, control: studies.Control, body: str
 ) -> statistics.Spread:
-    return statistics.spread([_scores(finished, control, arm) for arm in plan.bodies[body]])
+    return statistics.spread([scores[control, arm] for arm in plan.bodies[body]])
 
 
 def _comparisons(
-    plan: studies.Plan, finished: Sequence[Finished], control: studies.Control
+    plan: studies.Plan, scores: _ScoresOf, control: studies.Control
 ) -> list[dict[str, Any]]:
     """All declared pairs of a control, corrected together."""
     declared = plan.study.pairs
     wanted = None if declared is None else {frozenset(pair) for pair in declared}
     pairs = {}
     for body, names in plan.bodies.items():
-        seeds = _seeds(plan, finished, control, body)
+        seeds = _seeds(plan, scores, control, body)
         for a, b in itertools.combinations(names, 2):
             tokenizers = frozenset((plan.arms[a].tokenizer, plan.arms[b].tokenizer))
             if wanted is None or tokenizers in wanted:
                 pairs[a, b] = statistics.compare(
-                    _scores(finished, control, a),
-                    _scores(finished, control, b),
-                    seeds,
-                    level=plan.study.level,
+                    scores[control, a], scores[control, b], seeds, level=plan.study.level
                 )
     judged = statistics.verdicts(pairs, level=plan.study.level)
     return [
@@ -159,24 +158,26 @@ def _best(
     }
 
 
-def _prediction(plan: studies.Plan, finished: Sequence[Finished]) -> dict[str, Any]:
+def _prediction(
+    plan: studies.Plan, finished: Sequence[Finished], scores: _ScoresOf
+) -> dict[str, Any]:
     """The best vocabulary of sizes that were not trained, or why none can be named."""
-    curves, scores = [], []
+    curves, fitted_scores = [], []
     for body, names in plan.bodies.items():
         fitted = [arm for arm in names if plan.arms[arm].tokenizer not in plan.study.fit_without]
-        own = [_scores(finished, plan.study.primary, arm) for arm in fitted]
+        own = [scores[plan.study.primary, arm] for arm in fitted]
         model = plan.arms[names[0]].model
         curves.append(
             prediction.Curve(
                 body=body,
-                body_parameters=studies.body_parameters(model),
+                body_parameters=count.body_parameters(model),
                 vocab_sizes=np.array([_vocab_size(finished, arm) for arm in fitted]),
                 bits_per_byte=np.array([one.bits_per_byte for one in own]),
             )
         )
-        scores.append(own)
-    targets = {size: studies.body_parameters(sizes.by_name(size)[1]) for size in plan.study.predict}
-    return prediction.record(curves, scores, targets=targets, level=plan.study.level)
+        fitted_scores.append(own)
+    targets = {size: count.body_parameters(sizes.by_name(size)[1]) for size in plan.study.predict}
+    return prediction.record(curves, fitted_scores, targets=targets, level=plan.study.level)
 
 
 def _vocab_size(finished: Sequence[Finished], arm: str) -> int:

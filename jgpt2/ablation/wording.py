@@ -25,7 +25,7 @@ def verdict(record: dict[str, Any]) -> Both:
     """The answer in one sentence: which vocabulary, by how much, how sure."""
     decision = record["decision"]
     best, second = decision["ranking"][0], next(iter(decision["ranking"][1:]), None)
-    bits = _bits(record, decision)
+    bits = bits_of(record, decision)
     if second is None:
         return Both(
             f"{best}: {bits[best]:.4f} ビット/バイト(比べる相手がありません)。",
@@ -184,7 +184,8 @@ def _no_prediction(reason: dict[str, Any]) -> Both:
     )
 
 
-def _bits(record: dict[str, Any], decision: dict[str, Any]) -> dict[str, float]:
+def bits_of(record: dict[str, Any], decision: dict[str, Any]) -> dict[str, float]:
+    """Arm -> bits per byte, of the arms that a decision is about."""
     return {
         row["arm"]: row["bits_per_byte"]
         for row in record["arms"]

@@ -13,11 +13,15 @@ def parameters(model: config.Model, vocab_size: int) -> int:
     >>> parameters(sizes.SMALL, vocab_size=50_257)
     124439808
     """
+    return (vocab_size + model.context) * model.embed_dim + body_parameters(model)
+
+
+def body_parameters(model: config.Model) -> int:
+    """Non-embedding weights: of the blocks and the last norm, without tables of any kind."""
     width = model.embed_dim
-    embeddings = vocab_size * width + model.context * width
     # Kernels: qkv 3d², out d², up 4d², down 4d². Biases: 3d + d + 4d + d. Two LayerNorms: 4d.
     block = 12 * width**2 + 13 * width
-    return embeddings + model.layers * block + 2 * width
+    return model.layers * block + 2 * width
 
 
 def flops_per_token(model: config.Model, vocab_size: int) -> float:

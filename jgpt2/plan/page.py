@@ -206,8 +206,8 @@ def _caveats(made: dict[str, Any]) -> list[html.Markup]:
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     return [
         html.element("p", _CAVEAT_JA),
-        html.element("p", _CAVEAT_EN, attributes={"lang": "en"}),
-        html.element("p", f"{made['convention']}. {versions}.", attributes={"lang": "en"}),
+        html.english(_CAVEAT_EN),
+        html.english(f"{made['convention']}. {versions}."),
     ]
 
 

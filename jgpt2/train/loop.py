@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-from jgpt2 import checkpoint, config, integrity, manifest, runs
+from jgpt2 import checkpoint, config, manifest, runs
 from jgpt2.errors import InputError
 from jgpt2.processes import Group
 from jgpt2.train import policy, setup
@@ -99,7 +99,7 @@ def _create(run: OpenRun) -> None:
 
 def _go_on(run: OpenRun) -> int:
     """Restores and advances; again from an earlier step whenever the loss policy says so."""
-    if run.group.from_first("complete", _is_complete(run)):
+    if run.group.from_first("complete", runs.is_complete(run.folder, run.trainer.num_steps)):
         run.say(f"{run.folder} is complete at step {run.trainer.num_steps}")
         return 0
     events = Events(run.folder, run.group)
@@ -121,14 +121,6 @@ def _go_on(run: OpenRun) -> int:
             else:
                 events.add("stop", exit_code=exit_code)
                 return exit_code
-
-
-def _is_complete(run: OpenRun) -> bool:
-    last = run.trainer.num_steps
-    if integrity.steps(run.checkpoints)[-1:] != [last]:
-        return False
-    rows = runs.metrics(run.folder)
-    return any(row["kind"] == "evaluation" and row["step"] == last for row in rows)
 
 
 def _open_checkpoints(run: OpenRun) -> checkpoint.Checkpoints:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from jgpt2 import runs
+from jgpt2 import manifest, runs
 
 STUDY = """
 from dataclasses import replace
@@ -194,6 +194,25 @@ def test_a_changed_tokenizer_under_the_same_name_is_refused(
     outcome = command("ablate", author_file, "--out", copy, *places)
     assert outcome.exit_code == 2
     assert "tokenizers.sp: " in outcome.err
+
+
+def test_a_run_that_was_copied_from_another_tokenizer_is_refused(command, walk, author_file, copy):
+    folder = next(path for path in sorted((copy / "runs").iterdir()) if "sp" in path.name)
+    described = manifest.read(folder, kind="run")
+    parents = described.parents | {"tokenizer": "0" * 64}
+    (folder / "manifest.json").unlink()
+    manifest.write(
+        folder,
+        kind="run",
+        name=described.name,
+        identity=described.identity,
+        parents=parents,
+        files=list(described.files),
+    )
+    for more in ([], ["--gather"]):
+        outcome = command(*given(walk, author_file, copy, *more))
+        assert outcome.exit_code == 2
+        assert f"{folder} was trained on another tokenizer (fingerprint 000000000000" in outcome.err
 
 
 def test_measures_of_another_text_are_refused(command, walk, author_file, copy):

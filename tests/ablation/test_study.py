@@ -52,7 +52,7 @@ def test_body_parameters_are_all_but_the_tables():
 
     model = sizes.SMALL
     tables = (50_257 + model.context) * model.embed_dim
-    assert studies.body_parameters(model) == count.parameters(model, 50_257) - tables
+    assert count.body_parameters(model) == count.parameters(model, 50_257) - tables
 
 
 @pytest.mark.parametrize(

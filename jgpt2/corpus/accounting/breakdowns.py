@@ -44,11 +44,6 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}"
 
 
-def english(text: str) -> html.Markup:
-    """A paragraph in English."""
-    return html.element("p", text, attributes={"lang": "en"})
-
-
 def counts(
     columns: Sequence[str],
     rows: Sequence[Row],
@@ -143,7 +138,7 @@ def charsets(gathered: Mapping[str, Any]) -> list[html.Markup]:
         f"{num_wrong:,} documents are mislabelled ({share(num_wrong, num_all)}); the charset is "
         "taken from the bytes. Names of one family, as Shift_JIS and cp932, count as the same."
     )
-    made = [html.element("p", note), english(told), _labels(rows, num_all)]
+    made = [html.element("p", note), html.english(told), _labels(rows, num_all)]
     for name, caption, unit in _IMPERFECT:
         found = _sorted(gathered[name])
         if found:

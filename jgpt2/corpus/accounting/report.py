@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jgpt2 import html, table
 from jgpt2.corpus.accounting import account, breakdowns, distributions, exhibits, terms
-from jgpt2.corpus.accounting.breakdowns import english, share
+from jgpt2.corpus.accounting.breakdowns import share
 from jgpt2.corpus.quality import filters
 
 _MAX_REASONS = 25
@@ -101,7 +101,7 @@ def _summary(gathered: Mapping[str, Any], steps: Sequence[_Step]) -> list[html.M
     source = f"ファイル {gathered['num_files']:,} 個 files、{size}"
     return [
         html.element("p", html.element("strong", japanese)),
-        english(told),
+        html.english(told),
         html.tiles(
             [
                 ("読んだ記録 records read", f"{num_read:,}", source),
@@ -221,12 +221,12 @@ def _presets(gathered: Mapping[str, Any]) -> list[html.Markup]:
         "各プリセットだけを使った場合に残る文書の数です。"
     )
     told = f"Of the {whole:,} documents that reach the filters, those each preset alone would keep."
-    return [html.element("p", note), english(told), html.bar_chart(bars)]
+    return [html.element("p", note), html.english(told), html.bar_chart(bars)]
 
 
 def _scores(histograms: Mapping[str, Any], in_use: distributions.Filters) -> list[html.Markup]:
     charts = distributions.blocks(histograms, in_use)
-    return [html.element("p", _SCORES_JA), english(_SCORES_EN), *charts] if charts else []
+    return [html.element("p", _SCORES_JA), html.english(_SCORES_EN), *charts] if charts else []
 
 
 def _left_out(gathered: Mapping[str, Any], in_use: distributions.Filters) -> list[html.Markup]:
