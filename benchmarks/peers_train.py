@@ -5,8 +5,8 @@
 PYTHON is an interpreter with torch (and transformers, which is left out where it is missing). On a
 CPU every process is pinned to one core and the figure is tokens per CPU-second, which other work on
 the machine disturbs least; on a GPU it is tokens per second, with torch.compile and flash
-attention. Writes `results/peers_train.json` (`peers_train_gpu.json`), with peak memory and the time
-to the first step.
+attention, and MFU. Writes `results/peers_train.json` (`peers_train_gpu.json`), with peak memory (on
+a GPU that of the device) and the time to the first step.
 """
 
 import argparse
@@ -19,8 +19,12 @@ from typing import Any
 
 import machine
 
+from jgpt2 import chips
+
 HERE = Path(__file__).resolve().parent
 GPT2 = {"layers": 12, "embed_dim": 768, "heads": 12, "vocab": 50257}
+PADDED = 50304
+"""On a GPU all sides get the vocabulary that nanoGPT pads to by itself, as this project does."""
 SHAPES = {
     "cpu": {
         "tiny": {
@@ -30,13 +34,15 @@ SHAPES = {
         "gpt2-1024": {**GPT2, "batch": 1, "context": 1024},
     },
     "gpu": {
-        "117M": {**GPT2, "batch": 16, "context": 1024},
+        "117M": {**GPT2, "vocab": PADDED, "batch": 32, "context": 1024},
         "345M": {
-            "layers": 24, "embed_dim": 1024, "heads": 16, "vocab": 50257, "batch": 8,
+            "layers": 24, "embed_dim": 1024, "heads": 16, "vocab": PADDED, "batch": 16,
             "context": 1024,
         },
     },
 }  # fmt: skip
+
+_RESULTS = {"cpu": "peers_train", "gpu": "peers_train_gpu"}
 
 
 class Worker:
@@ -83,17 +89,19 @@ def main() -> None:
     if args.device == "cpu":
         os.sched_setaffinity(0, {args.core})
     shapes = SHAPES[args.device]
-    rows = {name: _measure(shapes[name], args) for name in args.shapes or shapes}
     result = {
         "what": "tokens of a training step per "
         + (
             "CPU-second on one pinned core, float32" if args.device == "cpu" else "second, bfloat16"
         ),
         "protocol": "AdamW, clipping, no dropout, random tokens; the sides step in turn",
+        "device": args.device,
         "machine": machine.describe(["jax", "flax", "optax"]),
-        "shapes": rows,
+        "shapes": {},
     }
-    print(machine.save("peers_train" if args.device == "cpu" else "peers_train_gpu", result))
+    for name in args.shapes or shapes:  # saved after each: a later one may not fit the time
+        result["shapes"][name] = _measure(shapes[name], args)
+        print(machine.save(_RESULTS[args.device], result))
 
 
 def _measure(shape: dict[str, int], args: argparse.Namespace) -> dict[str, Any]:
@@ -115,6 +123,9 @@ def _measure(shape: dict[str, int], args: argparse.Namespace) -> dict[str, Any]:
     clock = "cpu_s" if args.device == "cpu" else "wall_s"
     tokens = shape["batch"] * shape["context"]
     sides = {name: _facts(worker, tokens, clock) for name, worker in workers.items()}
+    mfu = _mfu(shape, workers["jgpt2"].first["device_kind"])
+    for side in sides.values():
+        side["mfu"] = None if mfu is None else round(side["tokens_per_s"]["median"] * mfu, 4)
     ratios = {
         name: round(sides["jgpt2"]["tokens_per_s"]["median"] / side["tokens_per_s"]["median"], 3)
         for name, side in sides.items()
@@ -123,10 +134,22 @@ def _measure(shape: dict[str, int], args: argparse.Namespace) -> dict[str, Any]:
         print(
             f"{shape['layers']} x {shape['embed_dim']}, {shape['batch']} x {shape['context']}  "
             f"{name}: {side['tokens_per_s']}, {side['peak_gib']} GiB, first step "
-            f"{side['first_step_s']} s; jgpt2 is {ratios[name]} x",
+            f"{side['first_step_s']} s, MFU {side['mfu']}; jgpt2 is {ratios[name]} x",
             flush=True,
         )
     return {"shape": shape, "sides": sides, "jgpt2_against": ratios}
+
+
+def _mfu(shape: dict[str, int], device_kind: str) -> float | None:
+    """MFU, attention in full, of one token a second; None where the peak is not known.
+
+    6 FLOPs per weight of a matrix product, the head included, and 12·N·D·T of attention a token.
+    """
+    peak = chips.peak_flops(device_kind)
+    width = shape["embed_dim"]
+    weights = shape["layers"] * 12 * width**2 + shape["vocab"] * width
+    attention = 12 * shape["layers"] * width * shape["context"]
+    return None if peak is None else (6 * weights + attention) / peak
 
 
 def _facts(worker: Worker, tokens: int, clock: str) -> dict[str, Any]:

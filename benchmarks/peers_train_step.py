@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 import time
+from typing import Any
 
 from jgpt2 import host_memory
 
@@ -56,8 +57,12 @@ def main() -> None:
         given = rows, token_bytes, built.place_limit()
         state, metrics = built.step(built.initialise(), *given)
         metrics.loss.block_until_ready()
-        first = {"first_step_s": time.perf_counter() - started_s}
-        print(json.dumps(first | {"versions": {"jax": jax.__version__}}), flush=True)
+        first = {
+            "first_step_s": time.perf_counter() - started_s,
+            "versions": {"jax": jax.__version__},
+            "device_kind": jax.devices()[0].device_kind,
+        }
+        print(json.dumps(first), flush=True)
         for _ in sys.stdin:
             cpu_s, wall_s = time.process_time(), time.perf_counter()
             state, metrics = built.step(state, *given)
@@ -65,9 +70,16 @@ def main() -> None:
                 "loss": float(metrics.loss),
                 "cpu_s": time.process_time() - cpu_s,
                 "wall_s": time.perf_counter() - wall_s,
-                "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                "peak_gib": _peak_bytes(jax.devices()[0]) / 2**30,
             }
             print(json.dumps(line), flush=True)
+
+
+def _peak_bytes(device: Any) -> int:
+    """The most memory held so far: of the device, or on a CPU of this process."""
+    if device.platform == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return device.memory_stats()["peak_bytes_in_use"]
 
 
 if __name__ == "__main__":

@@ -41,13 +41,22 @@ def main() -> None:
                 "cpu_s": time.process_time() - cpu_s,
                 "wall_s": time.perf_counter() - wall_s,
                 "loss": loss,
-                "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                "peak_gib": _peak_bytes(args.device) / 2**30,
             }
         )
 
 
 def _say(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
+
+
+def _peak_bytes(device: str) -> int:
+    """The most memory held so far: of the device, or on a CPU of this process."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    import torch  # pyright: ignore[reportMissingImports]
+
+    return torch.cuda.max_memory_allocated()
 
 
 def _step(args: argparse.Namespace) -> Callable[[], float]:

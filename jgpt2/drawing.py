@@ -1,15 +1,16 @@
 """Pictures as SVG that fits into a page: lines by matplotlib, and bars, for the charts of `html`.
 
 A drawing of lines holds its axes and numbers; words stand beside it as HTML. Colours are variables
-of the page's style sheet, so that the picture follows it into the dark. matplotlib is imported when
-lines are drawn, not before.
+of the page's style sheet, so that the picture follows it into the dark; `picture` makes a file that
+brings words and colours with it. matplotlib is imported when lines are drawn, not before.
 """
 
 import io
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -48,12 +49,31 @@ _SHAPES = {
 """The shapes of MARKERS in the legend's boxes."""
 LINE_WIDTH = 1.4
 """In points."""
-_RULE = "#dededa"
+GROUND = (
+    ("paper", "#fdfdfb", "#15171a"),
+    ("ink", "#20242a", "#e4e4df"),
+    ("rule", "#dededa", "#34383e"),
+)
+"""What lies around the lines: its variable, on a light and on a dark page."""
+_RULE = GROUND[2][1]
 _BIN, _HEIGHT = 10, 100
 _LOWEST = 2.0
 _THINNEST = 0.004
 """Height and width of the smallest bars, so that a count of 1 beside a million is seen."""
 _STEPS = (1, 2, 2.5, 5, 10)  # between the numbers of an axis, times a power of ten
+_LINE_HEIGHT, _ENTRIES = 14, 3  # of the words of a picture, in points; of its legend, in a row
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines and the words around them."""
+
+    series: Mapping[str, Points]
+    """Label -> its line."""
+    title: str
+    x_label: str
+    y_label: str
+    log_x: bool = False
 
 
 class Stroke(NamedTuple):
@@ -134,6 +154,42 @@ def lines(points: Sequence[Points], *, log_x: bool, salt: str) -> ElementTree.El
     return _tidy(svg.getvalue())
 
 
+def picture(chart: Chart) -> str:
+    """The chart as an SVG file that stands alone: words, colours and background inside it.
+
+    It follows the reader's preference for light or dark; equal arguments give equal text.
+    """
+    drawn = lines(list(chart.series.values()), log_x=chart.log_x, salt=f"jgpt2 {chart.title}")
+    width, height = (float(size) for size in drawn.attrib["viewBox"].split()[2:])
+    rows = math.ceil(len(chart.series) / _ENTRIES)
+    top = _LINE_HEIGHT * (rows + 2.5)
+    svg = ElementTree.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {width:g} {top + height + _LINE_HEIGHT:g}",
+            "role": "img",
+            "aria-label": f"{chart.title}: {chart.y_label} – {chart.x_label}",
+        },
+    )
+    ElementTree.SubElement(svg, "style").text = _style()
+    _add(svg, "rect", {"width": "100%", "height": "100%", "fill": "var(--paper)"})
+    _add(svg, "text", {"x": 6.0, "y": 12.0, "font-weight": "bold"}).text = chart.title
+    for index, (label, stroke) in enumerate(zip(chart.series, strokes(), strict=False)):
+        x = 6 + index % _ENTRIES * (width - 6) / _ENTRIES
+        y = _LINE_HEIGHT * (1.2 + index // _ENTRIES)
+        mark = swatch(stroke)
+        mark.attrib |= {"x": f"{x:.2f}", "y": f"{y:.2f}", "width": "30", "height": "10"}
+        svg.append(mark)
+        _add(svg, "text", {"x": x + 34, "y": y + 8.0}).text = label
+    _add(svg, "text", {"x": 6.0, "y": top - 4.0}).text = chart.y_label
+    drawn.attrib |= {"y": f"{top:g}", "width": f"{width:g}", "height": f"{height:g}"}
+    svg.append(drawn)
+    end = {"x": width - 6, "y": top + height + 8, "text-anchor": "end"}
+    _add(svg, "text", end).text = chart.x_label
+    return ElementTree.tostring(svg, encoding="unicode") + "\n"
+
+
 class Limit(NamedTuple):
     """A threshold on the axis of bars."""
 
@@ -190,6 +246,26 @@ def bars(
         box = {"x": index * _BIN, "y": 0, "width": _BIN, "height": _HEIGHT, "class": "bin"}
         ElementTree.SubElement(_add(svg, "rect", box), "title").text = title
     return svg
+
+
+def variables() -> tuple[str, str]:
+    """The variables of CSS that drawings refer to, with their colours: on a light, a dark page."""
+    light, dark = (
+        "".join(f"--{ground[0]}:{ground[1 + side]};" for ground in GROUND)
+        + "".join(f"--line-{number}:{pair[side]};" for number, pair in enumerate(COLOURS))
+        for side in range(2)
+    )
+    return light, dark
+
+
+def _style() -> str:
+    """The sheet of a picture: its colours, and the type of its words."""
+    light, dark = variables()
+    return (
+        f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+        'text{font-family:"Hiragino Sans","Noto Sans JP","Noto Sans CJK JP","Yu Gothic",Meiryo,'
+        "sans-serif;font-size:8px;fill:var(--ink)}"
+    )
 
 
 def _add(svg: ElementTree.Element, tag: str, given: dict[str, str | float]) -> ElementTree.Element:

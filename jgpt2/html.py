@@ -283,16 +283,14 @@ def _svg(svg: ElementTree.Element) -> Markup:
 
 
 def _css() -> str:
-    light = "".join(f"--line-{number}:{pair[0]};" for number, pair in enumerate(drawing.COLOURS))
-    dark = "".join(f"--line-{number}:{pair[1]};" for number, pair in enumerate(drawing.COLOURS))
+    light, dark = drawing.variables()
     return _CSS.replace("/*light*/", light).replace("/*dark*/", dark)
 
 
 _CSS = """
-:root{color-scheme:light dark;--paper:#fdfdfb;--ink:#20242a;--muted:#5b616a;--rule:#dededa;
---panel:#f6f6f2;--accent:#9c2f2a;/*light*/}
-@media (prefers-color-scheme:dark){:root{--paper:#15171a;--ink:#e4e4df;--muted:#a2a8b0;
---rule:#34383e;--panel:#1c1f23;--accent:#e58f83;/*dark*/}}
+:root{color-scheme:light dark;--muted:#5b616a;--panel:#f6f6f2;--accent:#9c2f2a;/*light*/}
+@media (prefers-color-scheme:dark){:root{--muted:#a2a8b0;--panel:#1c1f23;
+--accent:#e58f83;/*dark*/}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);

@@ -1,5 +1,7 @@
 import itertools
 import math
+import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -168,3 +170,23 @@ def test_a_swatch_is_drawn_as_its_line():
     assert "stroke-dasharray" not in drawing.swatch(solid).findall("path")[0].attrib
     assert drawing.swatch(dashed).findall("path")[0].get("stroke-dasharray")
     assert tuple(drawing._SHAPES) == drawing.MARKERS
+
+
+def test_a_picture_stands_alone_with_its_words_and_colours():
+    chart = drawing.Chart(
+        {"甲 <a>": ([1, 10], [2.5, 2.0]), "乙": ([1, 10], [2.4, 2.1])},
+        title="題 & 名",
+        x_label="横",
+        y_label="縦",
+        log_x=True,
+    )
+    text = drawing.picture(chart)
+    root = ElementTree.fromstring(text)
+    words = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"甲 <a>", "乙", "題 & 名", "横", "縦"} <= words
+    sheet = root.find("{http://www.w3.org/2000/svg}style")
+    assert sheet is not None and sheet.text is not None
+    referred = set(re.findall(r"var\((--[a-z0-9-]+)\)", text))
+    defined = set(re.findall(r"(--[a-z0-9-]+):", sheet.text))
+    assert referred and referred <= defined
+    assert text == drawing.picture(chart)

@@ -1,11 +1,14 @@
-"""The report of a study: one self-contained page, the verdict first, Japanese beside English."""
+"""The report of a study: one self-contained page, the verdict first, Japanese beside English.
+
+Its charts are written beside it as files, too, for other pages to show.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import html, manifest, table
+from jgpt2 import drawing, html, manifest, table
 from jgpt2.ablation import wording
 
 _MEASURES = (
@@ -54,7 +57,7 @@ def write(path: Path, record: dict[str, Any], *, commands: Sequence[str]) -> Non
             html.english(answer.en),
             html.tiles(_tiles(record)),
             *_both(scale),
-            html.section("語彙の大きさとビット Bits against vocabulary", u_curve(record)),
+            html.section("語彙の大きさとビット Bits against vocabulary", _drawn(u_curve(record))),
             html.section("腕 Arms", *_arms(record)),
             html.section("比較 Comparisons", *_comparisons(record)),
             html.section("予測 Prediction", *_prediction(record)),
@@ -72,7 +75,17 @@ def write(path: Path, record: dict[str, Any], *, commands: Sequence[str]) -> Non
     manifest.write_text(path, page)
 
 
-def u_curve(record: dict[str, Any]) -> html.Markup:
+def write_figures(folder: Path, record: dict[str, Any]) -> None:
+    """Writes every chart of the page as an SVG file that stands alone."""
+    charts = {"bits-by-vocabulary": u_curve(record)}
+    for body in dict.fromkeys(row["body"] for row in record["arms"]):
+        for axis, chart in curve_charts(record, body).items():
+            charts[f"bits-by-{axis}-{body}"] = chart
+    for name, chart in charts.items():
+        manifest.write_text(folder / f"{name}.svg", drawing.picture(chart))
+
+
+def u_curve(record: dict[str, Any]) -> drawing.Chart:
     """Bits per byte over vocabulary size at the primary control: a line for each body."""
     primary = record["plan"]["study"]["controls"][0]
     series: dict[str, tuple[list[float], list[float]]] = {}
@@ -84,7 +97,7 @@ def u_curve(record: dict[str, Any]) -> html.Markup:
     for body in record["prediction"]["bodies"]:
         if body["fit"] is not None:
             series[f"{body['body']} 近似 fit"] = (body["fit"]["vocab_sizes"], body["fit"]["bits"])
-    return html.line_chart(
+    return drawing.Chart(
         series,
         title=f"{wording.CONTROLS[primary][0]} {wording.CONTROLS[primary][1]}",
         x_label="語彙の大きさ size of the vocabulary",
@@ -93,7 +106,7 @@ def u_curve(record: dict[str, Any]) -> html.Markup:
     )
 
 
-def curve_charts(record: dict[str, Any], body: str) -> list[html.Markup]:
+def curve_charts(record: dict[str, Any], body: str) -> dict[str, drawing.Chart]:
     """Validation bits per byte over FLOPs, bytes and seconds, of the arms of one body."""
     arms = [row["arm"] for row in record["arms"] if row["body"] == body]
     curves = {arm: record["curves"][arm] for arm in dict.fromkeys(arms)}
@@ -102,15 +115,15 @@ def curve_charts(record: dict[str, Any], body: str) -> list[html.Markup]:
         "bytes": "学習したバイト数 bytes of text seen",
         "seconds": "学習の秒数 seconds of training",
     }
-    return [
-        html.line_chart(
+    return {
+        axis: drawing.Chart(
             {arm: (points[axis], points["bits"]) for arm, points in curves.items()},
             title=f"本体 body {body}",
             x_label=label,
             y_label="検証ビット/バイト validation bits per byte",
         )
         for axis, label in axes.items()
-    ]
+    }
 
 
 def _tiles(record: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -192,9 +205,16 @@ def _curves(record: dict[str, Any]) -> list[html.Markup]:
     deciding = record["decision"]["body"]
     others = [body for body in bodies if body != deciding]
     return [
-        *curve_charts(record, deciding),
-        *(html.details(f"本体 body {body}", *curve_charts(record, body)) for body in others),
+        *map(_drawn, curve_charts(record, deciding).values()),
+        *(
+            html.details(f"本体 body {body}", *map(_drawn, curve_charts(record, body).values()))
+            for body in others
+        ),
     ]
+
+
+def _drawn(chart: drawing.Chart) -> html.Markup:
+    return html.line_chart(**vars(chart))
 
 
 def _tokenizers(record: dict[str, Any]) -> list[html.Markup]:

@@ -30,6 +30,7 @@ MEASURES = "measures.json"
 ROWS = "rows.jsonl"
 VERDICT = "verdict.json"
 REPORT = "report.html"
+FIGURES = "figures"
 SAMPLER = sampling.Sampler(temperature=0.8, top_k=40, top_p=0.95)
 SAMPLE_TOKENS = 60
 _SENTENCES, _LONGEST_CHARS = 48, 40
@@ -151,6 +152,7 @@ def conclude(work: Work, *, command: Sequence[str]) -> dict[str, Any]:
     manifest.write_text(work.out / ROWS, lines)
     manifest.write_text(work.out / VERDICT, _json(record))
     report.write(work.out / REPORT, record, commands=[shlex.join(command)])
+    report.write_figures(work.out / FIGURES, record)
     return record
 
 

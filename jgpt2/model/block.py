@@ -13,14 +13,13 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Key
 
 from jgpt2 import config
-from jgpt2.model import attention, causal, product, sharding, tuning
+from jgpt2.model import attention, causal, layer_norm, product, sharding, tuning
 from jgpt2.model import cache as kv_cache
 
 SAVED_NAMES = ("qkv", "attention", "mlp", "residual")
 """What `remat="names"` keeps of a block for the backward pass; the rest is elementwise."""
 
-NORM_EPSILON = 1e-5  # Radford et al.'s code, src/model.py `norm`
-WEIGHT_STD = 0.02  # same file: matrices and token table
+WEIGHT_STD = 0.02  # Radford et al.'s code, src/model.py: matrices and token table
 
 
 class Dense(nnx.Module):
@@ -46,11 +45,8 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(width))
 
     def __call__(self, x_MD: Float[Array, "M D"]) -> Float[Array, "M D"]:
-        x32_MD = x_MD.astype(jnp.float32)
-        centred_MD = x32_MD - jnp.mean(x32_MD, axis=-1, keepdims=True)
-        variance_M1 = jnp.mean(jnp.square(centred_MD), axis=-1, keepdims=True)
-        unit_MD = centred_MD * jax.lax.rsqrt(variance_M1 + NORM_EPSILON)
-        return (unit_MD * self.scale[...][None] + self.bias[...][None]).astype(x_MD.dtype)
+        norm = layer_norm.with_own_gradient if tuning.platform() == "gpu" else layer_norm.plain
+        return norm(x_MD, self.scale[...], self.bias[...])
 
 
 class Attention(nnx.Module):

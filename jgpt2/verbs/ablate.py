@@ -54,6 +54,11 @@ def ablate(
             f"--only {' '.join(unknown)} names no arm of {study}; choose among "
             f"{', '.join(plan.arms)}."
         )
+    if only and gather:
+        raise InputError(
+            "--only trains some arms and --gather trains none: give --only on the machines that "
+            "train, then --gather where all run folders lie."
+        )
     with joined(processes) as group, stop.giving_up():
         from jgpt2 import compilation, progress
         from jgpt2.ablation import material, outlook, run, wording

@@ -127,6 +127,9 @@ def test_the_report_says_the_answer_first(finished):
     assert "ビット/バイト" in start and "bits per byte" in start
     assert "合成 synthetic" in page
     assert "jgpt2 ablate" in page
+    drawn = {path.name for path in (finished / "figures").iterdir()}
+    of_body = {f"bits-by-{axis}-1x8.svg" for axis in ("flops", "bytes", "seconds")}
+    assert drawn == {"bits-by-vocabulary.svg", *of_body}
 
 
 def test_the_same_command_trains_nothing_and_says_the_same(command, walk, author_file, copy):
@@ -231,6 +234,15 @@ def test_an_unknown_arm_is_refused(command, walk, author_file, tmp_path):
     outcome = command(*given(walk, author_file, tmp_path / "o", "--only", "sp-9k"))
     assert outcome.exit_code == 2
     assert "--only sp-9k names no arm" in outcome.err
+
+
+def test_training_some_arms_and_gathering_all_are_two_commands(
+    walk, author_file, tmp_path, command
+):
+    outcome = command(*given(walk, author_file, tmp_path / "o", "--only", "sp", "--gather"))
+    assert outcome.exit_code == 2
+    assert "--only trains some arms and --gather trains none" in outcome.err
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_dry_run_prints_the_costs_and_makes_nothing(command, walk, author_file, tmp_path):

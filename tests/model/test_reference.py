@@ -65,7 +65,7 @@ def test_the_tolerance_notices_the_wrong_gelu_and_the_wrong_epsilon(monkeypatch)
         logits = gpt2.forward(graphdef, params, ids)[..., :vocab_size]
         return np.abs(logits - expected).max()
 
-    monkeypatch.setattr("jgpt2.model.block.NORM_EPSILON", 1e-6)
+    monkeypatch.setattr("jgpt2.model.layer_norm.EPSILON", 1e-6)
     assert difference() > MAX_LOGIT_DIFFERENCE
     monkeypatch.undo()
     gelu = jax.nn.gelu
