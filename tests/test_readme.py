@@ -27,6 +27,8 @@ PAGES = (
             *("launch", "launch.ja", "operations", "operations.ja"),
         )
     ),
+    "docs/studies/vocab-cpu/README.md",
+    "docs/studies/vocab-small-cut/README.md",
     "tokenizers/README.md",
     "tpu/README.md",
     "tpu/README.ja.md",
