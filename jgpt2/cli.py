@@ -27,6 +27,7 @@ VERBS = {
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
+    "export": ("export.export", "a checkpoint as a folder that transformers loads"),
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),

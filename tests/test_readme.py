@@ -23,6 +23,8 @@ PAGES = (
                 "storage.ja",
                 "ablation",
                 "ablation.ja",
+                "publish",
+                "publish.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )

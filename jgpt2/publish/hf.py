@@ -1,0 +1,216 @@
+"""A run's checkpoint as a folder of Hugging Face's layout, and the proof that it holds the model.
+
+`GPT2LMHeadModel` and `AutoTokenizer` load it without remote code. The folder is written beside its
+place, read back from the disk, compared with the run's model, and only then moved there.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import save_file
+
+from jgpt2 import config, manifest, runs
+from jgpt2.errors import DamageError, InputError
+from jgpt2.model import gpt2, layout
+from jgpt2.publish import hf_tokenizer
+from jgpt2.tokenizer import train
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PROOF = "proof.json"
+TOLERANCE: dict[DType, float] = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
+"""Largest difference of a logit, against the run's own float32 weights, by what is stored."""
+_DTYPES = {
+    "float32": ("F32", np.dtype(np.float32)),
+    "float16": ("F16", np.dtype(np.float16)),
+    "bfloat16": ("BF16", np.dtype(jnp.bfloat16)),
+}
+"""Name -> what safetensors calls it, and numpy's type."""
+_PROBE_ROWS = 2
+
+
+def export(
+    model: runs.OpenModel, out: Path, *, dtype: DType = "float32", max_shard_bytes: int = 5 * 10**9
+) -> manifest.Manifest:
+    """Writes the folder, proves it, and gives its manifest; it must not exist yet.
+
+    Raises InputError where `out` exists, DamageError where what was written is not the model.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
+    if max_shard_bytes < 1:
+        raise InputError(f"max_shard_bytes={max_shard_bytes} holds no tensor; choose more.")
+    params = jax.device_get(model.params)
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        _write(draft, model, params, dtype, max_shard_bytes)
+        proof = _prove(draft, model, params, dtype)
+        manifest.write_text(draft / PROOF, _json(proof))
+        described = manifest.write(
+            draft,
+            kind="export",
+            name=out.name,
+            identity={"format": "GPT2LMHeadModel", "dtype": dtype, "step": model.step},
+            parents={"run": model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
+            files=[path.name for path in draft.iterdir()],
+        )
+        draft.rename(out)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return described
+
+
+def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Every tensor of an exported folder, in the type that it is stored in.
+
+    Raises DamageError for a file that is not what its header says.
+    """
+    index = folder / INDEX
+    names = [WEIGHTS]
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    tensors: dict[str, np.ndarray] = {}
+    for name in names:
+        tensors |= _read_file(folder / name)
+    return tensors
+
+
+def _write(
+    folder: Path, model: runs.OpenModel, params: gpt2.Params, dtype: DType, max_shard_bytes: int
+) -> None:
+    vocab_size, context = model.tokenizer.vocab_size, model.experiment.model.context
+    stored = _DTYPES[dtype][1]
+    tensors = {
+        name: np.ascontiguousarray(tensor.astype(stored))
+        for name, tensor in layout.to_gpt2_names(params, vocab_size).items()
+    }
+    _write_weights(folder, tensors, max_shard_bytes)
+    manifest.write_text(
+        folder / "config.json", _json(_config(model.experiment.model, model.tokenizer, dtype))
+    )
+    eot = model.tokenizer.eot
+    ids = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
+    manifest.write_text(folder / "generation_config.json", _json(ids | hf_tokenizer.SAMPLING))
+    for name, content in hf_tokenizer.files(model.tokenizer, context).items():
+        manifest.write_text(folder / name, _json(content))
+    if model.tokenizer.kind != "byte":
+        processor = model.tokenizer.processor  # pyright: ignore[reportAttributeAccessIssue]
+        (folder / train.MODEL_FILE).write_bytes(processor.serialized_model_proto())
+
+
+def _write_weights(folder: Path, tensors: dict[str, np.ndarray], max_shard_bytes: int) -> None:
+    """One file, or several and their index, in the order of the names."""
+    shards: list[dict[str, np.ndarray]] = [{}]
+    for name, tensor in tensors.items():
+        filled = sum(other.nbytes for other in shards[-1].values())
+        if shards[-1] and filled + tensor.nbytes > max_shard_bytes:
+            shards.append({})
+        shards[-1][name] = tensor
+    names = [WEIGHTS]
+    if len(shards) > 1:
+        names = [
+            f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            for number in range(1, len(shards) + 1)
+        ]
+        index = {
+            "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
+            "weight_map": {
+                tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
+            },
+        }
+        manifest.write_text(folder / INDEX, _json(index))
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, folder / name, metadata={"format": "pt"})
+
+
+def _config(model: config.Model, tokenizer: Any, dtype: DType) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": tokenizer.vocab_size,
+        "n_positions": model.context,
+        "n_embd": model.embed_dim,
+        "n_layer": model.layers,
+        "n_head": model.heads,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "resid_pdrop": model.dropout,
+        "embd_pdrop": model.dropout,
+        "attn_pdrop": model.dropout,
+        "tie_word_embeddings": True,
+        "bos_token_id": tokenizer.eot,
+        "eos_token_id": tokenizer.eot,
+        "pad_token_id": tokenizer.eot,
+        "dtype": dtype,
+    }
+
+
+def _prove(
+    folder: Path, model: runs.OpenModel, params: gpt2.Params, dtype: DType
+) -> dict[str, Any]:
+    """What was read back from the disk against the run's model: every weight, and logits."""
+    read = read_tensors(folder)
+    wanted = layout.to_gpt2_names(params, model.tokenizer.vocab_size)
+    differing = sorted(set(read) ^ set(wanted)) or [
+        name
+        for name, tensor in wanted.items()
+        if not np.array_equal(read[name], tensor.astype(_DTYPES[dtype][1]))
+    ]
+    if differing:
+        raise DamageError(f"{folder} does not hold the weights it was given: {differing[:3]}.")
+    plain = dataclasses.replace(model.experiment.model, compute_dtype="float32")
+    graphdef, _ = gpt2.abstract(plain, model.tokenizer.vocab_size)
+    size = _PROBE_ROWS, min(plain.context, 256)
+    random = np.random.default_rng(0)
+    ids_BT = jnp.asarray(random.integers(model.tokenizer.vocab_size, size=size, dtype=np.int32))
+    forward = jax.jit(lambda given: gpt2.forward(graphdef, given, ids_BT))
+    loaded, vocab_size = layout.from_gpt2_names(read)
+    if plain.scan_layers:
+        loaded = layout.stack_blocks(loaded)
+    difference = float(jnp.max(jnp.abs(forward(loaded) - forward(params))[..., :vocab_size]))
+    if not difference <= TOLERANCE[dtype]:
+        raise DamageError(
+            f"logits of what was written differ by {difference:g} from the run's, above "
+            f"{TOLERANCE[dtype]:g} for {dtype}; it was not published. Export as float32."
+        )
+    return {
+        "read_back_by": "jgpt2's own reader",
+        "tensors": len(read),
+        "ids": list(size),
+        "max_logit_difference": difference,
+        "tolerance": TOLERANCE[dtype],
+    }
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of one file; bfloat16, which safetensors' numpy side cannot read, as well."""
+    data = path.read_bytes()
+    try:
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:start])
+        header.pop("__metadata__", None)
+        types = dict(_DTYPES.values())
+        return {
+            name: np.frombuffer(
+                data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]],
+                types[entry["dtype"]],
+            ).reshape(entry["shape"])
+            for name, entry in header.items()
+        }
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise DamageError(f"{path} is no whole safetensors file ({error}); export again.") from None
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,159 @@
+"""A vocabulary as the `tokenizer.json` of Hugging Face's `tokenizers`, with the same ids.
+
+Written here, not converted: `T5Tokenizer` and `LlamaTokenizer`, which take a SentencePiece model,
+give other ids for most Japanese text. Two choices keep them equal. Pieces hold real spaces, not
+U+2581, so that a U+2581 of the text has no piece and falls to its three bytes, as it does here. And
+text that spells a piece of another kind, such as `<0x0A>` or `<|endoftext|>`, is cut behind its `<`
+before the vocabulary sees it.
+"""
+
+from typing import Any
+
+from jgpt2.tokenizer import base, byte
+from jgpt2.tokenizer.sentencepiece import SPACE_PIECE, SentencePiece
+
+EOT_TEXT = "<|endoftext|>"
+SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
+"""Presets that `generate` of transformers takes from the folder."""
+_GUARDED = r"<(?=0x[0-9A-F]{2}>|unk>|\|endoftext\|>)"
+
+
+def files(tokenizer: base.Tokenizer, context: int) -> dict[str, dict[str, Any]]:
+    """File name -> content, of all that `AutoTokenizer.from_pretrained` reads."""
+    if isinstance(tokenizer, byte.Byte):
+        made = _of_bytes(tokenizer)
+    else:
+        assert isinstance(tokenizer, SentencePiece)
+        made = _of_pieces(tokenizer)
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "eos_token": EOT_TEXT,
+        "bos_token": EOT_TEXT,
+        "pad_token": EOT_TEXT,
+        # The text `<|endoftext|>` is text; only the id ends one.
+        "split_special_tokens": True,
+        "clean_up_tokenization_spaces": False,
+    }
+    return {"tokenizer.json": made, "tokenizer_config.json": config}
+
+
+def _of_bytes(tokenizer: byte.Byte) -> dict[str, Any]:
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    level["use_regex"] = False
+    vocab = {sign: number for number, sign in enumerate(_byte_signs())}
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        "vocab": vocab | {EOT_TEXT: tokenizer.eot},
+        "merges": [],
+    }
+    return _whole([_added(tokenizer.eot, EOT_TEXT, is_special=True)], level, level, model)
+
+
+def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
+    processor = tokenizer.processor
+    pieces = [
+        processor.id_to_piece(number).replace(SPACE_PIECE, " ")
+        for number in range(tokenizer.vocab_size)
+    ]
+    scores = [processor.get_score(number) for number in range(tokenizer.vocab_size)]
+    added = [_added(tokenizer.eot, EOT_TEXT, is_special=True)]
+    # Never part of a longer piece: SentencePiece cuts the text at these first, too.
+    added += [_added(pieces.index(sign), sign, is_special=False) for sign in ("\n", "\t")]
+    model = (
+        {
+            "type": "Unigram",
+            "unk_id": processor.unk_id(),
+            "vocab": [list(pair) for pair in zip(pieces, scores, strict=True)],
+            "byte_fallback": True,
+        }
+        if tokenizer.kind == "unigram"
+        else {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": pieces[processor.unk_id()],
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "ignore_merges": False,
+            "vocab": {piece: number for number, piece in enumerate(pieces)},
+            "merges": _merges(tokenizer, pieces, scores),
+        }
+    )
+    guard = {
+        "type": "Split",
+        "pattern": {"Regex": _GUARDED},
+        "behavior": "MergedWithPrevious",
+        "invert": False,
+    }
+    decoder = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}
+    return _whole(sorted(added, key=lambda one: one["id"]), guard, decoder, model)
+
+
+def _merges(tokenizer: SentencePiece, pieces: list[str], scores: list[float]) -> list[list[str]]:
+    """Every pair of pieces that makes a piece; those of the best score first, as in training."""
+    processor = tokenizer.processor
+    joined = {
+        piece: number
+        for number, piece in enumerate(pieces)
+        if not (
+            processor.is_control(number)
+            or processor.is_unknown(number)
+            or processor.is_byte(number)
+            or piece in "\n\t"
+        )
+    }
+    found = []
+    for piece, number in joined.items():
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in joined and right in joined:
+                order = (-scores[number], joined[left], joined[right])
+                found.append((order, [left, right]))
+    return [pair for _, pair in sorted(found, key=lambda one: one[0])]
+
+
+def _whole(
+    added: list[dict[str, Any]],
+    pre_tokenizer: dict[str, Any],
+    decoder: dict[str, Any],
+    model: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": decoder,
+        "model": model,
+    }
+
+
+def _added(number: int, content: str, *, is_special: bool) -> dict[str, Any]:
+    return {
+        "id": number,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": is_special,
+    }
+
+
+def _byte_signs() -> list[str]:
+    """GPT-2's visible sign of each byte (Radford et al.'s code, src/encoder.py)."""
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    hidden = iter(range(0x100, 0x200))
+    return [chr(number) if number in visible else chr(next(hidden)) for number in range(256)]

@@ -1,0 +1,41 @@
+"""`jgpt2 export`: a run's checkpoint as a folder that other programs load."""
+
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from jgpt2.verbs import answer
+
+
+def export(
+    run: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    step: int | None = None,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    max_shard_bytes: int = 5_000_000_000,
+    json: bool = False,
+) -> None:
+    """Write a folder that `transformers` loads as GPT2LMHeadModel, with its tokenizer.
+
+    What was written is read back and compared with the run before the folder gets its name.
+
+    Args:
+        run: Run folder.
+        out: Folder to make; it must not exist.
+        step: Checkpoint; the best by validation bits per byte if not given.
+        dtype: Type of the stored weights.
+        max_shard_bytes: Weights above this are cut into several files.
+        json: Print one JSON document: the manifest.
+    """
+    from jgpt2 import compilation, runs
+    from jgpt2.publish import hf
+
+    compilation.enable_cache()
+    model = runs.open_model(run, step=step)
+    described = hf.export(model, out, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    size = sum(entry["num_bytes"] for entry in described.files.values())
+    text = (
+        f"{out}: {run} at step {model.step}, {dtype}, {len(described.files)} files, {size:,} bytes"
+    )
+    answer.give(vars(described), text, json)
