@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from jgpt2 import config, manifest, runs
 from jgpt2.errors import DamageError, InputError
-from jgpt2.model import gpt2, layout
+from jgpt2.model import gpt2, layer_norm, layout
 from jgpt2.publish import hf_tokenizer
 from jgpt2.tokenizer import train
 
@@ -26,6 +26,8 @@ DType = Literal["float32", "bfloat16", "float16"]
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PROOF = "proof.json"
+SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
+"""Presets that `generate` of transformers takes from the folder."""
 TOLERANCE: dict[DType, float] = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 """Largest difference of a logit, against the run's own float32 weights, by what is stored."""
 _DTYPES = {
@@ -101,7 +103,7 @@ def _write(
     )
     eot = model.tokenizer.eot
     ids = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
-    manifest.write_text(folder / "generation_config.json", _json(ids | hf_tokenizer.SAMPLING))
+    manifest.write_text(folder / "generation_config.json", _json(ids | SAMPLING))
     for name, content in hf_tokenizer.files(model.tokenizer, context).items():
         manifest.write_text(folder / name, _json(content))
     if model.tokenizer.kind != "byte":
@@ -144,7 +146,7 @@ def _config(model: config.Model, tokenizer: Any, dtype: DType) -> dict[str, Any]
         "n_layer": model.layers,
         "n_head": model.heads,
         "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
+        "layer_norm_epsilon": layer_norm.EPSILON,
         "resid_pdrop": model.dropout,
         "embd_pdrop": model.dropout,
         "attn_pdrop": model.dropout,

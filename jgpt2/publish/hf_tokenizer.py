@@ -4,17 +4,15 @@ Written here, not converted: `T5Tokenizer` and `LlamaTokenizer`, which take a Se
 give other ids for most Japanese text. Two choices keep them equal. Pieces hold real spaces, not
 U+2581, so that a U+2581 of the text has no piece and falls to its three bytes, as it does here. And
 text that spells a piece of another kind, such as `<0x0A>` or `<|endoftext|>`, is cut behind its `<`
-before the vocabulary sees it.
+before the vocabulary sees it. What is left are ties within rounding: docs/publish.md.
 """
 
 from typing import Any
 
 from jgpt2.tokenizer import base, byte
-from jgpt2.tokenizer.sentencepiece import SPACE_PIECE, SentencePiece
+from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SPACE_PIECE, SentencePiece
 
-EOT_TEXT = "<|endoftext|>"
-SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
-"""Presets that `generate` of transformers takes from the folder."""
+_ALONE = ("\n", "\t")  # never part of a longer piece: the text is cut at these first
 _GUARDED = r"<(?=0x[0-9A-F]{2}>|unk>|\|endoftext\|>)"
 
 
@@ -28,9 +26,9 @@ def files(tokenizer: base.Tokenizer, context: int) -> dict[str, dict[str, Any]]:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
-        "eos_token": EOT_TEXT,
-        "bos_token": EOT_TEXT,
-        "pad_token": EOT_TEXT,
+        "eos_token": EOT_PIECE,
+        "bos_token": EOT_PIECE,
+        "pad_token": EOT_PIECE,
         # The text `<|endoftext|>` is text; only the id ends one.
         "split_special_tokens": True,
         "clean_up_tokenization_spaces": False,
@@ -51,10 +49,10 @@ def _of_bytes(tokenizer: byte.Byte) -> dict[str, Any]:
         "fuse_unk": False,
         "byte_fallback": False,
         "ignore_merges": False,
-        "vocab": vocab | {EOT_TEXT: tokenizer.eot},
+        "vocab": vocab | {EOT_PIECE: tokenizer.eot},
         "merges": [],
     }
-    return _whole([_added(tokenizer.eot, EOT_TEXT, is_special=True)], level, level, model)
+    return _whole([_added(tokenizer.eot, EOT_PIECE, is_special=True)], level, level, model)
 
 
 def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
@@ -64,9 +62,8 @@ def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
         for number in range(tokenizer.vocab_size)
     ]
     scores = [processor.get_score(number) for number in range(tokenizer.vocab_size)]
-    added = [_added(tokenizer.eot, EOT_TEXT, is_special=True)]
-    # Never part of a longer piece: SentencePiece cuts the text at these first, too.
-    added += [_added(pieces.index(sign), sign, is_special=False) for sign in ("\n", "\t")]
+    added = [_added(tokenizer.eot, EOT_PIECE, is_special=True)]
+    added += [_added(pieces.index(sign), sign, is_special=False) for sign in _ALONE]
     model = (
         {
             "type": "Unigram",
@@ -108,7 +105,7 @@ def _merges(tokenizer: SentencePiece, pieces: list[str], scores: list[float]) ->
             processor.is_control(number)
             or processor.is_unknown(number)
             or processor.is_byte(number)
-            or piece in "\n\t"
+            or piece in _ALONE
         )
     }
     found = []
