@@ -2,7 +2,6 @@
 `python benchmarks/NAME.py`.
 """
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,5 +25,5 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 def save(name: str, result: dict[str, Any]) -> Path:
     """Writes `results/NAME.json` and gives its path."""
     path = RESULTS / f"{name}.json"
-    manifest.write_text(path, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+    manifest.write_json(path, result)
     return path

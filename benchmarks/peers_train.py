@@ -19,7 +19,8 @@ from typing import Any
 
 import machine
 
-from jgpt2 import chips
+from jgpt2 import chips, config
+from jgpt2.model import count
 
 HERE = Path(__file__).resolve().parent
 GPT2 = {"layers": 12, "embed_dim": 768, "heads": 12, "vocab": 50257}
@@ -141,15 +142,11 @@ def _measure(shape: dict[str, int], args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _mfu(shape: dict[str, int], device_kind: str) -> float | None:
-    """MFU, attention in full, of one token a second; None where the peak is not known.
-
-    6 FLOPs per weight of a matrix product, the head included, and 12·N·D·T of attention a token.
-    """
+    """MFU, attention in full, of one token a second; None where the peak is not known."""
     peak = chips.peak_flops(device_kind)
-    width = shape["embed_dim"]
-    weights = shape["layers"] * 12 * width**2 + shape["vocab"] * width
-    attention = 12 * shape["layers"] * width * shape["context"]
-    return None if peak is None else (6 * weights + attention) / peak
+    body = {name: shape[name] for name in ("layers", "embed_dim", "heads", "context")}
+    flops = count.flops_per_token(config.Model(**body), shape["vocab"], counts_masked=True)
+    return None if peak is None else flops / peak
 
 
 def _facts(worker: Worker, tokens: int, clock: str) -> dict[str, Any]:

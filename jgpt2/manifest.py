@@ -72,8 +72,7 @@ def write(
 
 def put(folder: Path, described: Manifest) -> None:
     """Writes a manifest as it is, such as that of a copy."""
-    text = json.dumps(vars(described), ensure_ascii=False, indent=2) + "\n"
-    write_text(folder / FILE_NAME, text)
+    write_json(folder / FILE_NAME, vars(described))
 
 
 def exists(folder: Path) -> bool:
@@ -165,6 +164,11 @@ def code_version() -> str:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole UTF-8 file or none."""
     storage.write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a whole JSON document for people to read, or none."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def _fingerprint(

@@ -169,9 +169,7 @@ def _evaluate(out: Path, name: str) -> quickstart_report.Arm:
             with_xz=True,
             report=report,
         )
-    manifest.write_text(
-        run / runs.EVALUATION, json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n"
-    )
+    manifest.write_json(run / runs.EVALUATION, evaluation)
     samples = inference.generate(model, PROMPTS, sampler=SAMPLER, max_tokens=_max_tokens())
     records = [sample.record() for sample in samples]
     manifest.write_text(

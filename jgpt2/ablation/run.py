@@ -78,7 +78,7 @@ def claim(work: Work) -> None:
     wanted = json.loads(json.dumps(work.plan.record() | work.material.fingerprints))
     if work.group.is_first and not path.is_file():
         work.out.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(path, _json(wanted))
+        manifest.write_json(path, wanted)
     recorded = json.loads(path.read_text("utf-8")) if work.group.is_first else None
     changes = configio.differences(work.group.from_first("plan", recorded), wanted)
     if changes:
@@ -150,7 +150,7 @@ def conclude(work: Work, *, command: Sequence[str]) -> dict[str, Any]:
     record = verdict.conclude(work.plan, together)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in record["rows"])
     manifest.write_text(work.out / ROWS, lines)
-    manifest.write_text(work.out / VERDICT, _json(record))
+    manifest.write_json(work.out / VERDICT, record)
     report.write(work.out / REPORT, record, commands=[shlex.join(command)])
     report.write_figures(work.out / FIGURES, record)
     return record
@@ -238,7 +238,3 @@ def _require_one_yardstick(found: Sequence[cells.Cell], measured: Sequence[dict[
                 f"({configio.listed(changes)}); remove {MEASURES} from its run folder to measure "
                 "it anew."
             )
-
-
-def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"

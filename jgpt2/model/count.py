@@ -24,14 +24,15 @@ def body_parameters(model: config.Model) -> int:
     return model.layers * block + 2 * width
 
 
-def flops_per_token(model: config.Model, vocab_size: int) -> float:
+def flops_per_token(model: config.Model, vocab_size: int, *, counts_masked: bool = False) -> float:
     """Floating-point operations that training spends per token of a full context.
 
     Convention: 6 per weight of a matrix product (2 forward, 4 backward), the tied head included
     and the look-up of embeddings free, plus attention's 12·N·D·T (Chowdhery et al. 2022, PaLM,
-    appendix B), of which the causal mask leaves half: 6·N·D·T. Recomputation is not counted.
+    appendix B), of which the causal mask leaves half: 6·N·D·T, if `counts_masked` does not ask for
+    all of it, as other projects count. Recomputation is not counted.
     """
     width = model.embed_dim
     matrices = model.layers * 12 * width**2 + vocab_size * width
-    attention = 6 * model.layers * width * model.context
+    attention = (12 if counts_masked else 6) * model.layers * width * model.context
     return float(6 * matrices + attention)

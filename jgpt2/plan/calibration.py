@@ -106,4 +106,4 @@ def write(file: Path, made: Calibration) -> None:
         read(file, made.chip)  # what cannot be read is not written over
         rows = json.loads(file.read_text("utf-8"))["chips"]
     rows = [row for row in rows if row["chip"] != made.chip] + [dataclasses.asdict(made)]
-    manifest.write_text(file, json.dumps({"chips": rows}, ensure_ascii=False, indent=2) + "\n")
+    manifest.write_json(file, {"chips": rows})

@@ -154,7 +154,7 @@ def _rates(
     model = experiment.model
     tokens_per_s = budget.tokens_per_step(experiment) / step_s
     causal = count.flops_per_token(model, vocabulary.vocab_size)
-    full = causal + 6 * model.layers * model.embed_dim * model.context
+    full = count.flops_per_token(model, vocabulary.vocab_size, counts_masked=True)
     peak = topology.peak_flops * topology.num_devices
     per_token = vocabulary.bytes_per_token
     return {

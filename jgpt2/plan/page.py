@@ -1,6 +1,5 @@
 """A plan as one self-contained page: how long, how much, does it fit, what holds it up."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ _LEAST = 0.001
 def write(folder: Path, answers: Sequence[dict[str, Any]]) -> None:
     """Writes the forecasts as `plan.json` and `plan.html`."""
     value = answers[0] if len(answers) == 1 else list(answers)
-    data = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    manifest.write_text(folder / FILES[0], data)
+    manifest.write_json(folder / FILES[0], value)
     manifest.write_text(folder / FILES[1], page(answers))
 
 

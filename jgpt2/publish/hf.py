@@ -20,6 +20,7 @@ from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, layer_norm, layout
 from jgpt2.publish import hf_tokenizer
 from jgpt2.tokenizer import train
+from jgpt2.tokenizer.sentencepiece import SentencePiece
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -55,9 +56,13 @@ def export(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        _write(draft, model, params, dtype, max_shard_bytes)
-        proof = _prove(draft, model, params, dtype)
-        manifest.write_text(draft / PROOF, _json(proof))
+        tensors = {
+            name: np.ascontiguousarray(tensor.astype(_DTYPES[dtype][1]))
+            for name, tensor in layout.to_gpt2_names(params, model.tokenizer.vocab_size).items()
+        }
+        _write_weights(draft, tensors, max_shard_bytes)
+        _write_descriptions(draft, model, dtype)
+        manifest.write_json(draft / PROOF, _prove(draft, model, params, tensors, dtype))
         described = manifest.write(
             draft,
             kind="export",
@@ -88,27 +93,19 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _write(
-    folder: Path, model: runs.OpenModel, params: gpt2.Params, dtype: DType, max_shard_bytes: int
-) -> None:
-    vocab_size, context = model.tokenizer.vocab_size, model.experiment.model.context
-    stored = _DTYPES[dtype][1]
-    tensors = {
-        name: np.ascontiguousarray(tensor.astype(stored))
-        for name, tensor in layout.to_gpt2_names(params, vocab_size).items()
+def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: DType) -> None:
+    """All that is no weight: the configs, and the tokenizer."""
+    tokenizer, shape = model.tokenizer, model.experiment.model
+    eot = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eot)
+    described = {
+        "config.json": _config(shape, tokenizer.vocab_size, dtype) | eot,
+        "generation_config.json": eot | SAMPLING,
+        **hf_tokenizer.files(tokenizer, shape.context),
     }
-    _write_weights(folder, tensors, max_shard_bytes)
-    manifest.write_text(
-        folder / "config.json", _json(_config(model.experiment.model, model.tokenizer, dtype))
-    )
-    eot = model.tokenizer.eot
-    ids = {"bos_token_id": eot, "eos_token_id": eot, "pad_token_id": eot}
-    manifest.write_text(folder / "generation_config.json", _json(ids | SAMPLING))
-    for name, content in hf_tokenizer.files(model.tokenizer, context).items():
-        manifest.write_text(folder / name, _json(content))
-    if model.tokenizer.kind != "byte":
-        processor = model.tokenizer.processor  # pyright: ignore[reportAttributeAccessIssue]
-        (folder / train.MODEL_FILE).write_bytes(processor.serialized_model_proto())
+    for name, content in described.items():
+        manifest.write_json(folder / name, content)
+    if isinstance(tokenizer, SentencePiece):
+        (folder / train.MODEL_FILE).write_bytes(tokenizer.processor.serialized_model_proto())
 
 
 def _write_weights(folder: Path, tensors: dict[str, np.ndarray], max_shard_bytes: int) -> None:
@@ -131,16 +128,16 @@ def _write_weights(folder: Path, tensors: dict[str, np.ndarray], max_shard_bytes
                 tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
             },
         }
-        manifest.write_text(folder / INDEX, _json(index))
+        manifest.write_json(folder / INDEX, index)
     for name, shard in zip(names, shards, strict=True):
         save_file(shard, folder / name, metadata={"format": "pt"})
 
 
-def _config(model: config.Model, tokenizer: Any, dtype: DType) -> dict[str, Any]:
+def _config(model: config.Model, vocab_size: int, dtype: DType) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "vocab_size": tokenizer.vocab_size,
+        "vocab_size": vocab_size,
         "n_positions": model.context,
         "n_embd": model.embed_dim,
         "n_layer": model.layers,
@@ -151,23 +148,21 @@ def _config(model: config.Model, tokenizer: Any, dtype: DType) -> dict[str, Any]
         "embd_pdrop": model.dropout,
         "attn_pdrop": model.dropout,
         "tie_word_embeddings": True,
-        "bos_token_id": tokenizer.eot,
-        "eos_token_id": tokenizer.eot,
-        "pad_token_id": tokenizer.eot,
         "dtype": dtype,
     }
 
 
 def _prove(
-    folder: Path, model: runs.OpenModel, params: gpt2.Params, dtype: DType
+    folder: Path,
+    model: runs.OpenModel,
+    params: gpt2.Params,
+    wanted: dict[str, np.ndarray],
+    dtype: DType,
 ) -> dict[str, Any]:
     """What was read back from the disk against the run's model: every weight, and logits."""
     read = read_tensors(folder)
-    wanted = layout.to_gpt2_names(params, model.tokenizer.vocab_size)
     differing = sorted(set(read) ^ set(wanted)) or [
-        name
-        for name, tensor in wanted.items()
-        if not np.array_equal(read[name], tensor.astype(_DTYPES[dtype][1]))
+        name for name, tensor in wanted.items() if not np.array_equal(read[name], tensor)
     ]
     if differing:
         raise DamageError(f"{folder} does not hold the weights it was given: {differing[:3]}.")
@@ -212,7 +207,3 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         }
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise DamageError(f"{path} is no whole safetensors file ({error}); export again.") from None
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -9,10 +9,10 @@ before the vocabulary sees it. What is left are ties within rounding: docs/publi
 
 from typing import Any
 
-from jgpt2.tokenizer import base, byte
+from jgpt2.tokenizer import base, byte, train
 from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SPACE_PIECE, SentencePiece
 
-_ALONE = ("\n", "\t")  # never part of a longer piece: the text is cut at these first
+_ALONE = train.SPEC["user_defined_symbols"]  # never part of a longer piece: cut off first
 _GUARDED = r"<(?=0x[0-9A-F]{2}>|unk>|\|endoftext\|>)"
 
 

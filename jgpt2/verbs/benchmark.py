@@ -43,7 +43,7 @@ def benchmark(
     folder = load.find(tokenizers, experiment.tokenizer)
     result = measuring.measure(experiment, folder, what=what, repetitions=repetitions)
     if out is not None:
-        manifest.write_text(out, answer.dump(result) + "\n")
+        manifest.write_json(out, result)
     answer.give(result, "\n".join(_lines(result)), json)
 
 

@@ -56,6 +56,6 @@ def evaluate(
                 with_xz=xz,
                 report=report,
             )
-    manifest.write_text(run / runs.EVALUATION, answer.dump(record) + "\n")
+    manifest.write_json(run / runs.EVALUATION, record)
     answer.give(record, table.text(suite.COLUMNS, suite.rows(record)), json)
     return 0
