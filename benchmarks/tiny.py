@@ -60,7 +60,7 @@ def _measure(run: Path, dataset_folder: Path) -> dict[str, Any]:
         "name": model.experiment.name,
         "config": json.loads((run / runs.CONFIG).read_text("utf-8")),
         "code_version": manifest.read(run, kind="run").code_version,
-        "parameters": count.parameters(model.experiment.model, model.tokenizer.vocab_size),
+        "parameters": count.parameters(model.shape, model.tokenizer.vocab_size),
         "checkpoint_step": model.step,
         "training": {
             "steps": trained[-1]["step"],

@@ -35,7 +35,7 @@ def evaluate(
     long documents (None: half the context); `with_xz` sets `xz -9e` of the same documents beside
     it; `report(done, all)` counts windows. Raises InputError when there is no text.
     """
-    shape = model.experiment.model
+    shape = model.shape
     texts = [(document.id, document.source, document.text) for document in documents]
     with jax.set_mesh(model.mesh):
         scores = bits.score(
@@ -79,7 +79,7 @@ def generate(
     chunks = decode.stream(
         model.graphdef,
         model.params,
-        model.experiment.model,
+        model.shape,
         [model.tokenizer.encode(prompt) for prompt in prompts],
         eot=model.tokenizer.eot,
         sampler=sampler,

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jgpt2 import checkpoint, configio, integrity, manifest, storage
+from jgpt2 import checkpoint, config, configio, integrity, manifest, storage
 from jgpt2.config import Experiment, Mesh
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, sharding
@@ -166,7 +166,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 class OpenModel:
     """A trained model, ready to evaluate or to write with."""
 
-    experiment: Experiment
+    shape: config.Model
     graphdef: nnx.GraphDef[Any]
     params: gpt2.Params
     tokenizer: Tokenizer
@@ -208,5 +208,5 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     )
     params = checkpoint.restore_params(checkpoints, chosen, placed)
     return OpenModel(
-        experiment, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint
+        experiment.model, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint
     )

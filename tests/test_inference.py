@@ -36,13 +36,12 @@ DOCUMENTS = [
 
 def opened(mesh=None, *, is_uniform=False):
     tokenizer = byte.Byte(name="byte", fingerprint="deca")
-    experiment = config.Experiment(name="試し", model=SHAPE, budget=config.Budget(steps=1))
     graphdef, params = gpt2.create(SHAPE, tokenizer.vocab_size, seed=0)
     device_mesh = sharding.make_mesh(mesh or config.Mesh())
     params = jax.device_put(params, sharding.shardings(params, device_mesh))
     if is_uniform:
         params = jax.tree.map(jnp.zeros_like, params)
-    return runs.OpenModel(experiment, graphdef, params, tokenizer, 250, device_mesh, "c0ffee")
+    return runs.OpenModel(SHAPE, graphdef, params, tokenizer, 250, device_mesh, "c0ffee")
 
 
 @pytest.fixture(scope="module")

@@ -240,7 +240,7 @@ def trained(tokenizer, tmp_path_factory):
 def test_a_model_opens_at_its_best_or_any_step_on_any_mesh(trained, step, expected, mesh):
     run, saved = trained
     model = runs.open_model(run, step=step, mesh=mesh)
-    assert (model.step, model.experiment) == (expected, EXPERIMENT)
+    assert (model.step, model.shape) == (expected, EXPERIMENT.model)
     assert model.fingerprint == manifest.read(run).fingerprint
     assert model.tokenizer.vocab_size == 257
     jax.tree.map(np.testing.assert_array_equal, model.params, saved[expected])

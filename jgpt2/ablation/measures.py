@@ -53,7 +53,7 @@ def measure(
     texts = [(document.id, document.source, document.text) for document in documents]
     prepared = bits.prepare(texts, model.tokenizer)
     priced = tokenizer_measure.measure(model.tokenizer, documents)
-    context = model.experiment.model.context
+    context = model.shape.context
     equal = equal_bytes_context(equal_bytes, priced.overall, context)
     of_tokens = scoring.token_bits(model, prepared, context=context, report=report)
     of_equal = (
@@ -70,7 +70,7 @@ def measure(
         **_attributed(model, [text for *_, text in texts], prepared, of_tokens, rare),
         "segmentation": segmentation.measure(model, sentences, seed=seed),
         "tokens": _tokens(priced),
-        "inference": _inference(model.experiment.model, priced),
+        "inference": _inference(model.shape, priced),
         **_written(model, seed),
     }
 

@@ -78,7 +78,7 @@ def _rows(model: runs.OpenModel, *, seed: int, min_tokens: int) -> list[decode.R
     return decode.generate(
         model.graphdef,
         model.params,
-        model.experiment.model,
+        model.shape,
         [np.zeros(0, np.int32)] * NUM_SAMPLES,
         eot=model.tokenizer.eot,
         sampler=sampling.Sampler(),
@@ -90,4 +90,4 @@ def _rows(model: runs.OpenModel, *, seed: int, min_tokens: int) -> list[decode.R
 
 
 def _max_tokens(model: runs.OpenModel) -> int:
-    return min(MAX_TOKENS, model.experiment.model.context)
+    return min(MAX_TOKENS, model.shape.context)

@@ -29,7 +29,7 @@ def token_bits(
             model.graphdef,
             model.params,
             prepared,
-            model=dataclasses.replace(model.experiment.model, context=context),
+            model=dataclasses.replace(model.shape, context=context),
             eot=model.tokenizer.eot,
             stride=stride(context),
             rows=sharding.batch_rows(model.mesh, inference.EVALUATION_ROWS),

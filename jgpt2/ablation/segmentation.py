@@ -188,6 +188,6 @@ def _score(model: runs.OpenModel, ways: Iterable[tuple[int, ...]]) -> dict[tuple
     ordered = sorted(ways, key=lambda ids: (len(ids), ids))
     rows = [bits.Scorable("", "", np.array(ids, np.int32), 0, 0) for ids in ordered]
     # Sentences are short, and rows no longer than they need be.
-    context = min(model.experiment.model.context, len(ordered[-1]) + 1)
+    context = min(model.shape.context, len(ordered[-1]) + 1)
     scored = scoring.token_bits(model, rows, context=context)
     return {ids: float(of_tokens.sum()) for ids, of_tokens in zip(ordered, scored, strict=True)}

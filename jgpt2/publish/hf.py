@@ -95,7 +95,7 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
 
 def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: DType) -> None:
     """All that is no weight: the configs, and the tokenizer."""
-    tokenizer, shape = model.tokenizer, model.experiment.model
+    tokenizer, shape = model.tokenizer, model.shape
     eot = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eot)
     described = {
         "config.json": _config(shape, tokenizer.vocab_size, dtype) | eot,
@@ -166,7 +166,7 @@ def _prove(
     ]
     if differing:
         raise DamageError(f"{folder} does not hold the weights it was given: {differing[:3]}.")
-    plain = dataclasses.replace(model.experiment.model, compute_dtype="float32")
+    plain = dataclasses.replace(model.shape, compute_dtype="float32")
     graphdef, _ = gpt2.abstract(plain, model.tokenizer.vocab_size)
     size = _PROBE_ROWS, min(plain.context, 256)
     random = np.random.default_rng(0)

@@ -16,7 +16,7 @@ import sentencepiece
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import InputError
-from jgpt2.tokenizer import byte, sample
+from jgpt2.tokenizer import byte, sample, score
 from jgpt2.tokenizer import sentencepiece as pieces
 
 Kind = Literal["byte", "unigram", "bpe"]
@@ -78,6 +78,7 @@ def train(
         "settings": settings | {"sample_bytes": sample_bytes},
         "sentencepiece_version": sentencepiece.__version__,
         "sentencepiece": dict(SPEC),
+        "scores": f"rounded to multiples of 1/{score.PER_UNIT}",
         "sample": _describe(drawn, tokenizer),
     }
     spec_text = json.dumps(spec, ensure_ascii=False, indent=2) + "\n"
@@ -135,7 +136,7 @@ def _train_model(drawn: sample.Sample, *, kind: str, vocab_size: int, coverage: 
         )
     except RuntimeError as error:
         raise _translated(error, drawn, vocab_size=vocab_size, coverage=coverage) from error
-    return model.getvalue()
+    return score.rounded(model.getvalue())
 
 
 def _lines(drawn: sample.Sample) -> Iterator[str]:

@@ -78,8 +78,7 @@ def opened(tokenizer, params=None, *, shape=SHAPE, seed=0):
             lambda leaf: jnp.asarray(random.normal(0, 0.2, leaf.shape), leaf.dtype), shapes
         )
     params = jax.device_put(params, sharding.shardings(params, mesh))
-    experiment = config.Experiment(name="試し", model=shape, budget=config.Budget(steps=1))
-    return runs.OpenModel(experiment, graphdef, params, tokenizer, 7, mesh, "c0ffee")
+    return runs.OpenModel(shape, graphdef, params, tokenizer, 7, mesh, "c0ffee")
 
 
 def context_free(tokenizer, probabilities, *, shape=SHAPE):

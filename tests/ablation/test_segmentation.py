@@ -30,7 +30,7 @@ def exact_bits(model, text):
     """-log2 of the sum of the probabilities of all ways to spell the text, EOT after each."""
     ways = all_ways(text.encode(), model.tokenizer.pieces)
     rows = [bits.Scorable("", "", np.array(ids), 0, 0) for ids in ways]
-    scored = scoring.token_bits(model, rows, context=model.experiment.model.context)
+    scored = scoring.token_bits(model, rows, context=model.shape.context)
     return -math.log2(math.fsum(2.0 ** -of_tokens.sum() for of_tokens in scored))
 
 

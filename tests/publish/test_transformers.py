@@ -71,7 +71,7 @@ def test_transformers_computes_and_reads_the_same(
     model = trained(walk, vocabularies, kind, shape, tmp_path / "走 行")
     out = tmp_path / "公開 一"
     hf.export(model, out)
-    vocab_size, context = model.tokenizer.vocab_size, model.experiment.model.context
+    vocab_size, context = model.tokenizer.vocab_size, model.shape.context
     rows = np.random.default_rng(0).integers(vocab_size, size=(4, context), dtype=np.int32)
     prompts = np.random.default_rng(1).integers(vocab_size, size=(50, 8))
     asked = {
@@ -90,7 +90,7 @@ def test_transformers_computes_and_reads_the_same(
     assert told["class"] == "GPT2LMHeadModel"
     assert (told["eot"], told["vocab_size"]) == (model.tokenizer.eot, vocab_size)
 
-    plain = dataclasses.replace(model.experiment.model, compute_dtype="float32")
+    plain = dataclasses.replace(model.shape, compute_dtype="float32")
     graphdef, _ = gpt2.abstract(plain, vocab_size)
     forward = jax.jit(lambda ids: gpt2.forward(graphdef, model.params, ids)[..., :vocab_size])
     assert np.abs(forward(rows) - logits).max() <= 1e-4
