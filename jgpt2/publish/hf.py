@@ -15,18 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
-from jgpt2 import config, manifest, runs
+from jgpt2 import config, manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, layer_norm, layout
 from jgpt2.publish import hf_tokenizer
-from jgpt2.tokenizer import train
-from jgpt2.tokenizer.sentencepiece import SentencePiece
 
 DType = Literal["float32", "bfloat16", "float16"]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PROOF = "proof.json"
+RUN = "run"
+"""Folder for the run's own config and manifest."""
 SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
 """Presets that `generate` of transformers takes from the folder."""
 TOLERANCE: dict[DType, float] = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
@@ -41,9 +41,14 @@ _PROBE_ROWS = 2
 
 
 def export(
-    model: runs.OpenModel, out: Path, *, dtype: DType = "float32", max_shard_bytes: int = 5 * 10**9
+    model: runs.OpenModel,
+    run: Path,
+    out: Path,
+    *,
+    dtype: DType = "float32",
+    max_shard_bytes: int = 5 * 10**9,
 ) -> manifest.Manifest:
-    """Writes the folder, proves it, and gives its manifest; it must not exist yet.
+    """Writes the folder of `model`, which was opened from `run`, proves it, gives its manifest.
 
     Raises InputError where `out` exists, DamageError where what was written is not the model.
     """
@@ -62,6 +67,7 @@ def export(
         }
         _write_weights(draft, tensors, max_shard_bytes)
         _write_descriptions(draft, model, dtype)
+        _copy_provenance(run, draft)
         manifest.write_json(draft / PROOF, _prove(draft, model, params, tensors, dtype))
         described = manifest.write(
             draft,
@@ -69,7 +75,7 @@ def export(
             name=out.name,
             identity={"format": "GPT2LMHeadModel", "dtype": dtype, "step": model.step},
             parents={"run": model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
-            files=[path.name for path in draft.iterdir()],
+            files=storage.files(draft),
         )
         draft.rename(out)
     except BaseException:
@@ -104,8 +110,19 @@ def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: DType) -> No
     }
     for name, content in described.items():
         manifest.write_json(folder / name, content)
-    if isinstance(tokenizer, SentencePiece):
-        (folder / train.MODEL_FILE).write_bytes(tokenizer.processor.serialized_model_proto())
+
+
+def _copy_provenance(run: Path, folder: Path) -> None:
+    """The vocabulary's own folder and what the run was: import finds the very same ones there."""
+    kept = [runs.CONFIG, manifest.FILE_NAME]
+    tokenizer = run / runs.TOKENIZER
+    names = [manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files]
+    for source, target, files in (
+        (run, folder / RUN, kept),
+        (tokenizer, folder / runs.TOKENIZER, names),
+    ):
+        for name in files:
+            storage.write_bytes(target / name, (source / name).read_bytes())
 
 
 def _write_weights(folder: Path, tensors: dict[str, np.ndarray], max_shard_bytes: int) -> None:

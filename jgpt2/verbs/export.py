@@ -33,7 +33,7 @@ def export(
 
     compilation.enable_cache()
     model = runs.open_model(run, step=step)
-    described = hf.export(model, out, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    described = hf.export(model, run, out, dtype=dtype, max_shard_bytes=max_shard_bytes)
     size = sum(entry["num_bytes"] for entry in described.files.values())
     text = (
         f"{out}: {run} at step {model.step}, {dtype}, {len(described.files)} files, {size:,} bytes"

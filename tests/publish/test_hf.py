@@ -9,11 +9,17 @@ from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import layout
 from jgpt2.publish import hf
+from jgpt2.tokenizer import load as tokenizer_load
 
 
 @pytest.fixture(scope="module")
 def models(walk):
     return {name: runs.open_model(walk.root / "runs" / name) for name in ("byte", "sp")}
+
+
+@pytest.fixture
+def export(walk, models):
+    return lambda name, out, **more: hf.export(models[name], walk.root / "runs" / name, out, **more)
 
 
 @pytest.mark.parametrize("name", ["byte", "sp"])
@@ -32,14 +38,18 @@ def test_an_exported_folder_holds_the_same_weights(walk, models, command, tmp_pa
         np.testing.assert_array_equal(layout.to_gpt2_names(loaded, vocab_size)[path], wanted)
     proof = json.loads((out / hf.PROOF).read_text("utf-8"))
     assert proof["max_logit_difference"] == 0
+    assert tokenizer_load.load(out / "tokenizer").fingerprint == model.tokenizer.fingerprint
+    run = manifest.read(out / hf.RUN, kind="run")
+    assert run.fingerprint == model.fingerprint
+    manifest.check_files(out / hf.RUN, run, run.files)
     written = json.loads((out / "config.json").read_text("utf-8"))
     assert written["vocab_size"] == vocab_size
     assert written["eos_token_id"] == model.tokenizer.eot
 
 
-def test_large_weights_are_cut_into_files_that_name_each_other(models, tmp_path):
+def test_large_weights_are_cut_into_files_that_name_each_other(models, export, tmp_path):
     out = tmp_path / "out"
-    hf.export(models["sp"], out, max_shard_bytes=20_000)
+    export("sp", out, max_shard_bytes=20_000)
     index = json.loads((out / hf.INDEX).read_text("utf-8"))
     files = sorted(path.name for path in out.glob("*.safetensors"))
     assert len(files) > 2
@@ -50,9 +60,9 @@ def test_large_weights_are_cut_into_files_that_name_each_other(models, tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_narrow_weights_are_the_rounded_ones(models, tmp_path, dtype):
+def test_narrow_weights_are_the_rounded_ones(models, export, tmp_path, dtype):
     out = tmp_path / dtype
-    hf.export(models["byte"], out, dtype=dtype)
+    export("byte", out, dtype=dtype)
     wanted = layout.to_gpt2_names(models["byte"].params, 257)
     for name, tensor in hf.read_tensors(out).items():
         assert tensor.dtype.name == dtype
@@ -60,15 +70,15 @@ def test_narrow_weights_are_the_rounded_ones(models, tmp_path, dtype):
     assert json.loads((out / hf.PROOF).read_text("utf-8"))["max_logit_difference"] > 0
 
 
-def test_nothing_is_overwritten(models, tmp_path):
+def test_nothing_is_overwritten(models, export, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="nothing is overwritten"):
-        hf.export(models["byte"], tmp_path / "out")
+        export("byte", tmp_path / "out")
     with pytest.raises(InputError, match="holds no tensor"):
-        hf.export(models["byte"], tmp_path / "other", max_shard_bytes=0)
+        export("byte", tmp_path / "other", max_shard_bytes=0)
 
 
-def test_weights_that_were_written_wrongly_are_not_published(models, tmp_path, monkeypatch):
+def test_weights_that_were_written_wrongly_are_not_published(models, export, tmp_path, monkeypatch):
     save = hf.save_file
 
     def flipped(tensors, path, **more):
@@ -77,23 +87,23 @@ def test_weights_that_were_written_wrongly_are_not_published(models, tmp_path, m
 
     monkeypatch.setattr(hf, "save_file", flipped)
     with pytest.raises(DamageError, match="does not hold the weights"):
-        hf.export(models["byte"], tmp_path / "out")
+        export("byte", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, -1])
-def test_a_cut_file_is_damage(models, tmp_path, length):
+def test_a_cut_file_is_damage(models, export, tmp_path, length):
     out = tmp_path / "out"
-    hf.export(models["byte"], out)
+    export("byte", out)
     whole = (out / hf.WEIGHTS).read_bytes()
     (out / hf.WEIGHTS).write_bytes(whole[:length])
     with pytest.raises(DamageError, match="no whole safetensors file"):
         hf.read_tensors(out)
 
 
-def test_pieces_hold_spaces_and_keep_their_ids(models, tmp_path):
+def test_pieces_hold_spaces_and_keep_their_ids(models, export, tmp_path):
     out = tmp_path / "out"
-    hf.export(models["sp"], out)
+    export("sp", out)
     written = json.loads((out / "tokenizer.json").read_text("utf-8"))
     tokenizer = models["sp"].tokenizer
     pieces = [piece for piece, _ in written["model"]["vocab"]]

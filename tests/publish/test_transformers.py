@@ -70,7 +70,7 @@ def test_transformers_computes_and_reads_the_same(
 ):
     model = trained(walk, vocabularies, kind, shape, tmp_path / "走 行")
     out = tmp_path / "公開 一"
-    hf.export(model, out)
+    hf.export(model, tmp_path / "走 行", out)
     vocab_size, context = model.tokenizer.vocab_size, model.shape.context
     rows = np.random.default_rng(0).integers(vocab_size, size=(4, context), dtype=np.int32)
     prompts = np.random.default_rng(1).integers(vocab_size, size=(50, 8))
