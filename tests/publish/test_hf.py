@@ -1,6 +1,7 @@
 """Exported folders: what is in them, what is refused, and that no flaw passes unseen."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def test_an_exported_folder_holds_the_same_weights(walk, models, command, tmp_pa
     for path, wanted in layout.to_gpt2_names(model.params, vocab_size).items():
         np.testing.assert_array_equal(layout.to_gpt2_names(loaded, vocab_size)[path], wanted)
     proof = json.loads((out / hf.PROOF).read_text("utf-8"))
-    assert proof["max_logit_difference"] == 0
+    assert proof["read_back"]["max_logit_difference"] == 0
+    assert proof["transformers"] is None
     assert tokenizer_load.load(out / "tokenizer").fingerprint == model.tokenizer.fingerprint
     run = manifest.read(out / hf.RUN, kind="run")
     assert run.fingerprint == model.fingerprint
@@ -67,7 +69,7 @@ def test_narrow_weights_are_the_rounded_ones(models, export, tmp_path, dtype):
     for name, tensor in hf.read_tensors(out).items():
         assert tensor.dtype.name == dtype
         np.testing.assert_array_equal(tensor, wanted[name].astype(tensor.dtype))
-    assert json.loads((out / hf.PROOF).read_text("utf-8"))["max_logit_difference"] > 0
+    assert json.loads((out / hf.PROOF).read_text("utf-8"))["read_back"]["max_logit_difference"] > 0
 
 
 def test_nothing_is_overwritten(models, export, tmp_path):
@@ -118,3 +120,12 @@ def test_pieces_hold_spaces_and_keep_their_ids(models, export, tmp_path):
     added = {token["content"]: token["id"] for token in written["added_tokens"]}
     assert added["<|endoftext|>"] == tokenizer.eot
     assert set(added) == {"<|endoftext|>", "\n", "\t"}
+
+
+def test_a_python_that_is_none_or_lacks_torch_is_refused(walk, command, tmp_path):
+    run = walk.root / "runs" / "byte"
+    outcome = command("export", run, tmp_path / "out", "--python", tmp_path / "python")
+    assert (outcome.exit_code, "is no program" in outcome.err) == (2, True)
+    outcome = command("export", run, tmp_path / "out", "--python", sys.executable)
+    assert (outcome.exit_code, "could not load the exported folder" in outcome.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []

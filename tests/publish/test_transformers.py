@@ -1,33 +1,25 @@
 """Exported folders in transformers, which runs in an environment of its own with torch."""
 
-import dataclasses
+import gzip
 import importlib.util
 import json
-import subprocess
 
-import jax
 import numpy as np
 import pytest
 
-from jgpt2 import runs
-from jgpt2.model import gpt2
-from jgpt2.publish import hf
+from jgpt2 import manifest
+from jgpt2.errors import DamageError
+from jgpt2.publish import hf, hf_tokenizer, verify
+from jgpt2.tokenizer import load
 from tests.conftest import ROOT, run_command
 
-STRESS = [
-    *("", " ", "  \n\n\n ", "行一\r\n行二\r", "\t\t字下げ", "　　全角　空白"),
-    *("\u2581", "前\u2581後 \u2581"),
-    *("半角ｶﾅ ﾊﾟﾋﾟ", "①㍿㌔", "が", "か\u3099", "é", "e\u0301", "👨\u200d👩\u200d👧 🇯🇵 ❤️"),
-    *("𠮷野家 𩸽", "1234567890 １２３４５", "<|endoftext|>", "前<|endoftext|>後", "<unk>"),
-    *("<0x0A>", "<<0xE3>x", "< 0x0A>", "<s></s><pad>", "\x00\x01", "\ufeff印", "\u200b\u200d"),
-    *("葛\U000e0100城", "\u0085\u2028\u2029", "ゟヿ〱", "￥＼～", "http://example.jp/?a=1&b=2"),
-]  # fmt: skip
 KINDS = {
     "byte": ["--kind", "byte"],
     "unigram": ["--vocab-size", "1500"],
     "bpe": ["--kind", "bpe", "--vocab-size", "1500"],
 }
-SHAPES = {"1x32": (1, 32), "2x48": (2, 48)}
+SHAPES = {"1x32": (1, 32, []), "2x48": (2, 48, ["--model.scan-layers"])}
+DOCUMENTS = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +45,13 @@ def vocabularies(walk, tmp_path_factory):
 
 
 def trained(walk, vocabularies, kind, shape, folder):
-    layers, width = SHAPES[shape]
+    layers, width, flags = SHAPES[shape]
     outcome = run_command(
         *walk.training(kind, folder),
         *("--tokenizers", vocabularies, "--model.layers", layers, "--model.embed-dim", width),
+        *flags,
     )
     assert outcome.exit_code == 0, outcome.err
-    return runs.open_model(folder)
 
 
 @pytest.mark.slow
@@ -68,38 +60,62 @@ def trained(walk, vocabularies, kind, shape, folder):
 def test_transformers_computes_and_reads_the_same(
     walk, vocabularies, python, tmp_path, kind, shape
 ):
-    model = trained(walk, vocabularies, kind, shape, tmp_path / "走 行")
-    out = tmp_path / "公開 一"
-    hf.export(model, tmp_path / "走 行", out)
-    vocab_size, context = model.tokenizer.vocab_size, model.shape.context
-    rows = np.random.default_rng(0).integers(vocab_size, size=(4, context), dtype=np.int32)
-    prompts = np.random.default_rng(1).integers(vocab_size, size=(50, 8))
-    asked = {
-        "rows": rows.tolist(),
-        "texts": STRESS,
-        "prompts": prompts.tolist(),
-        "new_tokens": 8,
-    }
-    (tmp_path / "asked.json").write_text(json.dumps(asked), "utf-8")
-    script = ROOT / "tests" / "reference" / "loads.py"
-    command = [python, script, out, tmp_path / "asked.json", tmp_path / "answer.npz"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    with np.load(tmp_path / "answer.npz") as answer:
-        logits, told = answer["logits"], json.loads(str(answer["told"]))
-    assert told["class"] == "GPT2LMHeadModel"
-    assert (told["eot"], told["vocab_size"]) == (model.tokenizer.eot, vocab_size)
+    run, out = tmp_path / "走 行", tmp_path / "公開 一"
+    trained(walk, vocabularies, kind, shape, run)
+    outcome = run_command("export", run, out, "--python", python, "--dtype", "float32")
+    assert outcome.exit_code == 0, outcome.err
+    assert "and by transformers" in outcome.out
+    proof = json.loads((out / hf.PROOF).read_text("utf-8"))["transformers"]
+    assert proof["class"] == "GPT2LMHeadModel"
+    assert 0 < proof["max_logit_difference"] <= 1e-4  # another program's sums, not our own file
+    assert proof["continuations"] == {"equal": 50, "new_tokens": 16, "ties": 0}
 
-    plain = dataclasses.replace(model.shape, compute_dtype="float32")
-    graphdef, _ = gpt2.abstract(plain, vocab_size)
-    forward = jax.jit(lambda ids: gpt2.forward(graphdef, model.params, ids)[..., :vocab_size])
-    assert np.abs(forward(rows) - logits).max() <= 1e-4
-    ours = prompts
-    for _ in range(asked["new_tokens"]):
-        scores = np.array(forward(ours.astype(np.int32))[:, -1])
-        scores[:, model.tokenizer.eot] = -np.inf  # min_new_tokens forbids it there
-        ours = np.concatenate([ours, scores.argmax(axis=-1)[:, None]], axis=1)
-    np.testing.assert_array_equal(told["written"], ours)
-    wanted = [ids.tolist() for ids in model.tokenizer.encode_batch(STRESS)]
-    assert told["ids"] == wanted
-    assert told["decoded"] == STRESS
+
+@pytest.mark.slow
+def test_transformers_finds_what_our_own_reader_cannot_see(walk, python, tmp_path, monkeypatch):
+    described, files = hf._config, hf_tokenizer.files
+
+    def altered(*given):
+        made = files(*given)
+        made["tokenizer_config.json"]["eos_token"] = "\n"
+        made["tokenizer.json"]["pre_tokenizer"] = None
+        made["tokenizer.json"]["decoder"] = {"type": "Fuse"}
+        return made
+
+    monkeypatch.setattr(hf_tokenizer, "files", altered)
+    monkeypatch.setattr(
+        hf, "_config", lambda *given: described(*given) | {"activation_function": "relu"}
+    )
+    run = walk.root / "runs" / "sp"
+    outcome = run_command("export", run, tmp_path / "out", "--python", python)
+    assert outcome.exit_code == DamageError.exit_code
+    faults = ("a logit by", "the end-of-text id", "the ids of a text", "a decoded text")
+    assert [fault for fault in faults if fault not in outcome.err] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ids_of_a_thousand_real_documents_are_equal(python, tmp_path):
+    if not DOCUMENTS.is_dir():
+        pytest.skip(f"needs the texts in {DOCUMENTS}")
+    texts = []
+    for file in ("web-000.jsonl.gz", "docs-000.jsonl.gz", "literature-000.jsonl.gz"):
+        with gzip.open(DOCUMENTS / file, "rt", encoding="utf-8") as lines:
+            texts += [json.loads(line)["text"] for line in lines][:450]
+    texts = texts[:1000]
+    assert len(texts) == 1000
+    for name in ("byte", "sp-2k", "sp-8k", "sp-32k"):
+        tokenizer = load.load(ROOT / "tokenizers" / name)
+        folder = tmp_path / name
+        for file, content in hf_tokenizer.files(tokenizer, 1024).items():
+            manifest.write_json(folder / file, content)
+        manifest.write_json(folder / "config.json", {"model_type": "gpt2"})
+        _, told = verify.ask(python, folder, rows=[], texts=texts)
+        wanted = tokenizer.encode_batch(texts)
+        differing = [
+            number
+            for number, (ours, theirs) in enumerate(zip(wanted, told["ids"], strict=True))
+            if not np.array_equal(ours, theirs)
+        ]
+        assert differing == [], name
+        assert told["decoded"] == texts, name
