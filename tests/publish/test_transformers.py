@@ -10,7 +10,7 @@ import pytest
 from jgpt2 import manifest
 from jgpt2.errors import DamageError
 from jgpt2.publish import hf, hf_tokenizer, verify
-from jgpt2.tokenizer import load
+from jgpt2.tokenizer import load, train
 from tests.conftest import ROOT, run_command
 
 KINDS = {
@@ -104,9 +104,17 @@ def test_ids_of_a_thousand_real_documents_are_equal(python, tmp_path):
             texts += [json.loads(line)["text"] for line in lines][:450]
     texts = texts[:1000]
     assert len(texts) == 1000
-    for name in ("byte", "sp-2k", "sp-8k", "sp-32k"):
-        tokenizer = load.load(ROOT / "tokenizers" / name)
-        folder = tmp_path / name
+    train.train(
+        [("real", text) for text in texts[::10]],
+        tmp_path / "bpe",
+        name="bpe",
+        kind="bpe",
+        vocab_size=8000,
+    )
+    shipped = [ROOT / "tokenizers" / name for name in ("byte", "sp-8k", "sp-32k")]
+    for vocabulary in (*shipped, tmp_path / "bpe"):
+        tokenizer, name = load.load(vocabulary), vocabulary.name
+        folder = tmp_path / f"{name} 公開"
         for file, content in hf_tokenizer.files(tokenizer, 1024).items():
             manifest.write_json(folder / file, content)
         manifest.write_json(folder / "config.json", {"model_type": "gpt2"})
