@@ -116,7 +116,11 @@ def _settings() -> Iterator[None]:
 @contextlib.contextmanager
 def _explained(repo: str, endpoint: str, token: str | None) -> Iterator[None]:
     """Says of what the library raises what it means and what to do; never shows the token."""
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # of whichever client it uses
+        OfflineModeIsEnabled,
+    )
 
     try:
         yield

@@ -36,12 +36,12 @@ def upload(
 
     prepared = hub.prepare(folder, repo, revision=revision, is_public=public)
     token = hub_client.token(token_file)
-    difference, unreachable = None, None
     if publish and token is None:
         raise InputError(
             f"--publish to {repo} needs a token that may write there, and there is none; give it "
             "by HF_TOKEN, `hf auth login` or --token-file FILE."
         )
+    difference, unreachable = None, None
     try:
         difference = (hub.publish if publish else hub.compare)(prepared, token)
     except hub_client.UnreachableError as error:
@@ -53,9 +53,8 @@ def upload(
         "endpoint": hub_client.endpoint(),
         "repo": repo,
         "revision": revision,
-        "is_public": public,
         "is_sent": publish and difference is not None and not difference.is_none,
-        "commit": difference.commit if difference else None,
+        "commit": difference and difference.commit,
         "unreachable": unreachable,
         "files": {
             name: {**entry, "before": states.get(name)} for name, entry in prepared.files.items()
@@ -74,16 +73,15 @@ def _text(value: dict[str, Any], is_publish: bool) -> str:
     differing = [one for one in value["files"].values() if one["before"] != "unchanged"]
     size = sum(one["num_bytes"] for one in differing)
     of_all = f"{len(differing)} of {len(value['files'])} files, {size:,} bytes"
-    place = f"{value['endpoint']}/{value['repo']} at {value['revision']}"
-    if value["unreachable"]:
-        said = f"{of_all} to send, of which some may be there: {value['unreachable']}"
-    elif is_publish and not value["is_sent"]:
-        said = "equal already, nothing was sent"
+    commit = value["commit"]
+    if value["is_sent"]:
+        said = f"{of_all} sent in commit {commit}; all checksums there are the folder's."
     elif is_publish:
-        said = f"{of_all} sent; all checksums there are the folder's"
+        said = f"equal already in commit {commit}; nothing was sent."
+    elif value["unreachable"]:
+        said = f"{of_all}, some of which may be there: {value['unreachable']}."
     else:
-        said = f"{of_all} to send"
-    commit = f"; commit {value['commit']}" if value["commit"] else ""
-    ending = "" if is_publish else ". Nothing was sent: --publish sends it."
+        said = f"{of_all} to send{f' on top of commit {commit}' if commit else ''}."
+    ending = "" if is_publish else " Nothing was sent: --publish sends it."
     shown = table.text(["file", "bytes", "SHA-256", "before"], rows)
-    return f"{shown}\n{place}: {said}{commit}{ending}"
+    return f"{shown}\n{value['endpoint']}/{value['repo']} at {value['revision']}: {said}{ending}"
