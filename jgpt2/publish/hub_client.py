@@ -44,10 +44,11 @@ def endpoint() -> str:
     return constants.ENDPOINT
 
 
-def token(file: Path | None = None) -> str | None:
+def token(file: Path | None = None, *, is_needed: bool = False) -> str | None:
     """The token in a file, else HF_TOKEN or that of `hf auth login`; None when there is none.
 
-    Raises InputError, which does not show it, for one that cannot be a token.
+    Raises InputError, which does not show it, for one that cannot be a token, and for none where
+    it `is_needed`.
     """
     _require_library()
     from huggingface_hub import get_token
@@ -64,6 +65,11 @@ def token(file: Path | None = None) -> str | None:
             f"what {file or 'HF_TOKEN or the login'} holds is no token: one is a single word of "
             "ASCII letters and signs, such as hf_...; make one at "
             "https://huggingface.co/settings/tokens."
+        )
+    if found is None and is_needed:
+        raise InputError(
+            "--publish needs a token that may write to the repository, and there is none; give it "
+            "by HF_TOKEN, `hf auth login` or --token-file FILE."
         )
     return found
 

@@ -27,20 +27,14 @@ def upload(
         repo: OWNER/NAME there; made if need be.
         publish: Send it. Without this flag nothing is sent or made there.
         revision: Branch; made if need be. A name such as step-1000 must be the folder's step.
-        public: Everyone may see it; else its owner alone. Of a repository that is made.
+        public: Make the repository public; else private. One that exists must be it already.
         token_file: File that holds the token; else HF_TOKEN or `hf auth login`.
         json: Print one JSON document.
     """
-    from jgpt2.errors import InputError
     from jgpt2.publish import hub, hub_client
 
     prepared = hub.prepare(folder, repo, revision=revision, is_public=public)
-    token = hub_client.token(token_file)
-    if publish and token is None:
-        raise InputError(
-            f"--publish to {repo} needs a token that may write there, and there is none; give it "
-            "by HF_TOKEN, `hf auth login` or --token-file FILE."
-        )
+    token = hub_client.token(token_file, is_needed=publish)
     difference, unreachable = None, None
     try:
         difference = (hub.publish if publish else hub.compare)(prepared, token)
