@@ -39,14 +39,14 @@ class Tally:
     loglikelihood: int = 0
     loglikelihood_rolling: int = 0
     generate_until: int = 0
-    cut: int = 0
+    truncated: int = 0
     """Requests whose context lost its beginning, because it did not fit the window."""
     resegmented: int = 0
     """Pairs in which a token spans the border, or the continuation changes the tokens before it."""
 
 
 class Adapter:
-    """The model as the harness's LM; registered as one by `run`, for the harness is optional."""
+    """The model with the methods of the harness's LM; no subclass of it, for it is optional."""
 
     rank, world_size = 0, 1
 
@@ -123,7 +123,7 @@ class Adapter:
         shared = int(np.argmin(np.append(is_same, False)))
         cut = max(0, min(len(whole) - self.model.shape.context, shared))
         is_resegmented = shared < len(before)
-        self.tally.cut += cut > 0
+        self.tally.truncated += cut > 0
         self.tally.resegmented += is_resegmented
         # A context that is shared to its end has nothing left to score.
         rest = before[cut:] if is_resegmented else before[:0]
@@ -152,7 +152,7 @@ class Adapter:
         """Continues a batch until each of its rows has ended or holds a stop string."""
         room = self.model.shape.context - asked.max_tokens
         encoded = self.model.tokenizer.encode_batch(list(prompts))
-        self.tally.cut += sum(len(ids) > room for ids in encoded)
+        self.tally.truncated += sum(len(ids) > room for ids in encoded)
         streams = [stream.TextStream(self.model.tokenizer) for _ in prompts]
         texts, is_done = [""] * len(prompts), [False] * len(prompts)
         chunks = decode.stream(

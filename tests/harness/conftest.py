@@ -25,7 +25,7 @@ def ask():
     return requests
 
 
-@pytest.fixture(scope="session", params=["byte", "sp"])
+@pytest.fixture(scope="session", params=["sp", pytest.param("byte", marks=pytest.mark.slow)])
 def opened(walk, request):
     """A trained run with far wider weights: its predictions depend much on what comes before."""
     model = runs.open_model(Path(walk.root) / "runs" / request.param)

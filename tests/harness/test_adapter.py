@@ -69,7 +69,7 @@ def test_a_text_after_nothing_and_a_rolling_text_cost_what_an_evaluation_says(op
         "loglikelihood": 6,
         "loglikelihood_rolling": 7,
         "generate_until": 0,
-        "cut": 0,
+        "truncated": 0,
         "resegmented": 0,
     }
 
@@ -123,15 +123,18 @@ def test_a_context_beyond_the_window_loses_its_beginning_and_is_counted(opened, 
     expected = sum(of_next[place, whole[place]] for place in range(first, CONTEXT))
     answers = adapted.loglikelihood(ask((kept, continuation), ("海", "は")))
     assert answers[0][0] == pytest.approx(expected, rel=1e-4)
-    assert adapted.tally.cut == 1
+    assert adapted.tally.truncated == 1
 
 
-def test_neither_order_nor_batch_size_matters(opened, ask):
+def test_neither_order_nor_company_matters(opened, ask):
     pairs = [*PAIRS, *(("昨日、", text) for text in SHORT), ("", LONG), (LONG, "終わり")]
-    expected = adapter.Adapter(opened).loglikelihood(ask(*pairs))
-    backwards = adapter.Adapter(opened, batch_rows=16).loglikelihood(ask(*pairs[::-1]))[::-1]
-    assert [is_greedy for _, is_greedy in backwards] == [is_greedy for _, is_greedy in expected]
-    np.testing.assert_allclose([a for a, _ in backwards], [a for a, _ in expected], rtol=1e-5)
+    adapted = adapter.Adapter(opened)
+    expected = adapted.loglikelihood(ask(*pairs))
+    backwards = adapted.loglikelihood(ask(*pairs[::-1]))[::-1]
+    alone = [adapted.loglikelihood(ask(one))[0] for one in pairs]
+    for answers in (backwards, alone):
+        assert [is_greedy for _, is_greedy in answers] == [is_greedy for _, is_greedy in expected]
+        np.testing.assert_allclose([a for a, _ in answers], [a for a, _ in expected], rtol=1e-5)
     assert len({round(nats, 3) for nats, _ in expected}) == len(pairs)
 
 
@@ -211,10 +214,10 @@ def test_a_prompt_beyond_the_window_is_cut_to_leave_room(opened, ask):
     asked, room = SAMPLED, CONTEXT - SAMPLED["max_gen_toks"]
     ids = opened.tokenizer.encode(LONG)[-room:]
     (text,) = adapted.generate_until(ask((LONG, asked)))
-    assert adapted.tally.cut == 1
+    assert adapted.tally.truncated == 1
     if opened.tokenizer.encode(opened.tokenizer.decode(ids)).tolist() == ids.tolist():
         (same,) = adapted.generate_until(ask((opened.tokenizer.decode(ids), asked)))
-        assert (same, adapted.tally.cut) == (text, 1)
+        assert (same, adapted.tally.truncated) == (text, 1)
 
 
 @pytest.mark.parametrize(
