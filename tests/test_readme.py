@@ -25,6 +25,8 @@ PAGES = (
                 "ablation.ja",
                 "publish",
                 "publish.ja",
+                "harness",
+                "harness.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )

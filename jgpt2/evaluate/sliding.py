@@ -79,7 +79,7 @@ def _batches(
         rows_BT1 = np.full((num_rows, width + 1), padding, np.int32)
         for row_T1, window in zip(rows_BT1, members, strict=False):
             start, length = planned.start[window], planned.length[window] + 1
-            row_T1[:length] = rows[planned.document[window]][start : start + length]
+            row_T1[:length] = rows[int(planned.document[window])][start : start + length]
         yield members, rows_BT1
 
 

@@ -137,7 +137,7 @@ def _manager(tasks: Sequence[str], include: Sequence[Path], data: Path | None) -
     """What knows the tasks; those of the harness, which take long to list, only where needed."""
     import lm_eval.tasks
 
-    folders = [str(TASKS), *map(str, include)]
+    folders: list[str | Path] = [TASKS, *include]
     metadata: Any = {} if data is None else {"data": str(data)}
     for with_defaults in (False, True):
         manager = lm_eval.tasks.TaskManager(
