@@ -163,10 +163,11 @@ def _prepare(name: str, task: Any, num_fewshot: int | None, context: int) -> Non
     num_shots = own or 0 if num_fewshot is None or own == 0 else num_fewshot
     task.set_config("num_fewshot", num_shots)
     task.set_fewshot_seed(SEED)
-    if num_shots and num_shots >= len(task.fewshot_docs()):
+    num_docs = len(list(task.fewshot_docs())) if num_shots else 0
+    if num_shots and num_shots >= num_docs:
         raise InputError(
             f"num_fewshot={num_shots} is more than {name} has beside a question; choose at most "
-            f"{len(task.fewshot_docs()) - 1}."
+            f"{num_docs - 1}."
         )
     if task.OUTPUT_TYPE == "generate_until":
-        writing.read(task.get_config("generation_kwargs"), context)
+        writing.read(task.get_config("generation_kwargs") or {}, context)

@@ -23,6 +23,7 @@ PAIRS = [("港の", "朝は"), ("", "海"), ("船が、", "戻る"), ("ab", "c")
 
 
 forward = jax.jit(gpt2.forward, static_argnums=0)
+GREEDY = {"until": [], "max_gen_toks": 12}
 SAMPLED = {"until": [], "max_gen_toks": 12, "do_sample": True, "temperature": 0.7, "top_k": 300}
 
 
@@ -175,6 +176,7 @@ def test_a_model_that_is_not_finite_is_named(opened, ask):
         adapter.Adapter(broken).loglikelihood(ask(("", "a")))
 
 
+@pytest.mark.slow  # compiles the decoder for two sizes of batch
 def test_text_is_written_up_to_the_stop_string_and_in_whole_characters(opened, ask):
     prompts = ["港", "", "朝は"]
     texts = adapter.Adapter(opened).generate_until(ask(*((one, SAMPLED) for one in prompts)))
@@ -201,7 +203,7 @@ def test_text_is_written_up_to_the_stop_string_and_in_whole_characters(opened, a
 
 
 def test_requests_with_other_arguments_are_answered_in_their_own_order(opened, ask):
-    short, long = (SAMPLED | {"max_gen_toks": number} for number in (2, 9))
+    short, long = (GREEDY | {"max_gen_toks": number} for number in (2, 9))
     asked = ask(("港", long), ("朝", short))
     adapted = adapter.Adapter(opened, batch_rows=1)
     texts = adapted.generate_until(asked)
@@ -211,7 +213,7 @@ def test_requests_with_other_arguments_are_answered_in_their_own_order(opened, a
 
 def test_a_prompt_beyond_the_window_is_cut_to_leave_room(opened, ask):
     adapted = adapter.Adapter(opened)
-    asked, room = SAMPLED, CONTEXT - SAMPLED["max_gen_toks"]
+    asked, room = GREEDY, CONTEXT - GREEDY["max_gen_toks"]
     ids = opened.tokenizer.encode(LONG)[-room:]
     (text,) = adapted.generate_until(ask((LONG, asked)))
     assert adapted.tally.truncated == 1
