@@ -26,6 +26,7 @@ VERBS = {
     "ablate": ("ablate.ablate", "a study of vocabularies: which one, by how much, how sure"),
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
+    "harness": ("harness.harness", "tasks of lm-evaluation-harness on a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
     "export": ("export.export", "a checkpoint as a folder that transformers loads"),
     "upload": ("upload.upload", "an exported folder as a revision on the Hugging Face Hub"),

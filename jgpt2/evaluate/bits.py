@@ -3,13 +3,13 @@
 Numerator: the sum of -log2 p(token) over the document's tokens and its EOT, each scored once, with
 EOT before the document as conditioning. Denominator: UTF-8 bytes of the text itself, never counted
 from tokens, so that vocabularies compare. Everything is added up in float64 on the host, and a
-ratio is taken last. Between `jgpt2.evaluate.windows` (which rows) and `suite` (the record).
+ratio is taken last. Between `jgpt2.evaluate.sliding` (rows to the device) and `suite` (the record).
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 
 from jgpt2 import config
 from jgpt2.errors import DamageError, InputError
-from jgpt2.evaluate import windows
+from jgpt2.evaluate import sliding, windows
 from jgpt2.model import gpt2, loss
 from jgpt2.tokenizer import base
 
@@ -175,24 +175,19 @@ def token_bits(
     Raises InputError for a wrong stride or number of rows, DamageError when bits are not finite.
     """
     assert documents, "prepare refuses to give none"
-    stride = windows.check_stride(model.context, stride)
-    _check_rows(rows, sharding)
-    num_targets = np.asarray([len(document.ids) + 1 for document in documents])
-    ends = np.cumsum(num_targets)
-    planned = windows.plan(num_targets, context=model.context, stride=stride)
-    first_target = (ends - num_targets)[planned.document] + planned.start
-    bits = np.full(ends[-1], np.nan)
-    batches = _rows(documents, planned, eot=eot, context=model.context, rows=rows)
-    done = 0
-    for members, nll_BT in _nlls(graphdef, params, batches, sharding):
-        for window, nll_T in zip(members, nll_BT, strict=False):
-            scored = slice(planned.first[window], planned.length[window])
-            place = slice(first_target[window] + scored.start, first_target[window] + scored.stop)
-            bits[place] = nll_T[scored].astype(np.float64) / math.log(2)
-        done += len(members)
-        if report:
-            report(done, len(planned.start))
-    of_documents = np.split(bits, ends[:-1])
+    of_documents = [np.full(len(document.ids) + 1, np.nan) for document in documents]
+    told = sliding.run(
+        functools.partial(_next_token_nll, graphdef, sharding, params),
+        [np.concatenate([[eot], document.ids, [eot]]) for document in documents],
+        context=model.context,
+        padding=eot,
+        stride=windows.check_stride(model.context, stride),
+        batch_rows=rows,
+        sharding=sharding,
+        report=report,
+    )
+    for index, targets, nll_T in told:
+        of_documents[index][targets] = nll_T.astype(np.float64) / math.log(2)
     _check_finite(of_documents, documents)
     return of_documents
 
@@ -230,48 +225,6 @@ def _total(scores: Sequence[DocumentScore]) -> Total:
     )
 
 
-def _rows(
-    documents: Sequence[Scorable], planned: windows.Windows, *, eot: int, context: int, rows: int
-) -> Iterator[tuple[Int[np.ndarray, " R"], Int32[np.ndarray, "B T1"]]]:
-    """Batches: indices of their windows, and rows of inputs and targets padded with EOT."""
-    pieces = [piece for document in documents for piece in ([eot], document.ids, [eot])]
-    stream = np.concatenate(pieces).astype(np.int32)
-    row_lengths = np.asarray([len(document.ids) + 2 for document in documents])
-    begin = (np.cumsum(row_lengths) - row_lengths)[planned.document] + planned.start
-    for width, members in windows.batches(planned, context=context, rows=rows):
-        num_rows = windows.batch_rows(width, context=context, rows=rows)
-        rows_BT1 = np.full((num_rows, width + 1), eot, np.int32)
-        for row_T1, window in zip(rows_BT1, members, strict=False):
-            length = planned.length[window] + 1
-            row_T1[:length] = stream[begin[window] : begin[window] + length]
-        yield members, rows_BT1
-
-
-def _nlls(
-    graphdef: nnx.GraphDef[gpt2.GPT2],
-    params: gpt2.Params,
-    batches: Iterable[tuple[Int[np.ndarray, " R"], Int32[np.ndarray, "B T1"]]],
-    sharding: jax.sharding.NamedSharding | None,
-) -> Iterator[tuple[Int[np.ndarray, " R"], Float[np.ndarray, "B T"]]]:
-    """Runs one batch ahead: the device works on the next while the host adds up the last."""
-    waiting = None
-    for members, rows_BT1 in batches:
-        nll_BT = _next_token_nll(graphdef, sharding, params, _place(rows_BT1, sharding))
-        if waiting:
-            yield waiting[0], jax.device_get(waiting[1])
-        waiting = members, nll_BT
-    if waiting:
-        yield waiting[0], jax.device_get(waiting[1])
-
-
-def _place(
-    rows_BT1: Int32[np.ndarray, "B T1"], sharding: jax.sharding.NamedSharding | None
-) -> Int32[Array, "B T1"]:
-    if sharding is None:
-        return jax.device_put(rows_BT1)
-    return jax.make_array_from_callback(rows_BT1.shape, sharding, lambda part: rows_BT1[part])
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _next_token_nll(
     graphdef: nnx.GraphDef[gpt2.GPT2],
@@ -280,24 +233,7 @@ def _next_token_nll(
     rows_BT1: Int32[Array, "B T1"],
 ) -> Float32[Array, "B T"]:
     nll_BT = loss.next_token_nll(nnx.merge(graphdef, params), rows_BT1)
-    if sharding is None:
-        return nll_BT
-    # Every process reads all rows: they are small, and sums then need no further exchange.
-    everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return jax.lax.with_sharding_constraint(nll_BT, everywhere)
-
-
-def _check_rows(rows: int, sharding: jax.sharding.NamedSharding | None) -> None:
-    if rows < 1:
-        raise InputError(f"rows={rows} is not a batch; choose 1 or more.")
-    if sharding is None:
-        return
-    parts = sharding.mesh.size // sharding.shard_shape((sharding.mesh.size,))[0]
-    if rows % parts:
-        raise InputError(
-            f"rows={rows} does not divide over the {parts} devices that share a batch; "
-            f"choose a multiple of {parts}."
-        )
+    return sliding.everywhere(nll_BT, sharding)
 
 
 def _check_finite(

@@ -1,6 +1,6 @@
 """Where the sliding windows of long documents lie, so that every token is scored exactly once.
 
-Pure numpy, between `jgpt2.evaluate.bits.prepare` (documents) and `bits.score` (batches of rows).
+Pure numpy, for `jgpt2.evaluate.sliding`, which takes rows of ids through a program.
 A document of n tokens is the row [EOT, ids..., EOT]; its n + 1 targets are all but the first.
 """
 
@@ -44,13 +44,14 @@ def check_stride(context: int, stride: int | None) -> int:
 
 
 def plan(num_targets: Int[np.ndarray, " documents"], *, context: int, stride: int) -> Windows:
-    """Covers documents of `num_targets` (1 or more) tokens each by windows of `context` inputs.
+    """Covers documents of `num_targets` tokens each by windows of at most `context` inputs.
 
     Window w starts at w * stride and scores what the windows before have not reached, so a token
     past the first window has at least context - stride + 1 tokens before it in its window.
     """
     num_targets = np.asarray(num_targets, np.int64)
-    counts = 1 + np.maximum(0, -(-(num_targets - context) // stride))
+    past_the_first = np.maximum(0, -(-(num_targets - context) // stride))
+    counts = np.where(num_targets, 1 + past_the_first, 0)
     document = np.repeat(np.arange(len(num_targets)), counts)
     order = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     start = order * stride

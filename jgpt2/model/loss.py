@@ -26,8 +26,12 @@ def next_token_nll(
 
     The mean over all of them is the loss. Padding ids of the vocabulary have no probability.
     """
-    ids_BT, targets_BT = rows_BT1[:, :-1], rows_BT1[:, 1:]
-    logits_BTV = module.logits(module(ids_BT, dropout_rng=dropout_rng))
+    logits_BTV = module.logits(module(rows_BT1[:, :-1], dropout_rng=dropout_rng))
+    return nll(logits_BTV, rows_BT1[:, 1:])
+
+
+def nll(logits_BTV: Float[Array, "B T V"], targets_BT: Int[Array, "B T"]) -> Float[Array, "B T"]:
+    """Nats of each target under its logits."""
     logits_MV = logits_BTV.reshape(-1, logits_BTV.shape[-1])
     # A comparison that is summed at once, and so never stored, in place of a gather: the gradient
     # of a gather is a scatter into a second array of logits, and needs every shard of V.

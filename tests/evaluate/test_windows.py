@@ -55,6 +55,12 @@ def test_every_window_is_in_one_batch_that_it_fits(plan, rows):
     assert sorted(seen) == list(range(len(planned.start)))
 
 
+def test_a_row_without_targets_has_no_window():
+    planned = windows.plan(np.asarray([3, 0, 5]), context=4, stride=2)
+    assert planned.document.tolist() == [0, 2, 2]
+    assert not len(windows.plan(np.asarray([0]), context=4, stride=2).start)
+
+
 def test_three_widths_whose_batches_hold_as_many_tokens_and_divide_alike():
     assert windows.widths(1024) == (256, 512, 1024)
     assert [windows.batch_rows(width, context=1024, rows=8) for width in (256, 512, 1024)] == [
