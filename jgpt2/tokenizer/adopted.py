@@ -63,12 +63,10 @@ class Adopted:
         """All ids of the model."""
         return len(self.pieces)
 
-    @functools.cached_property
+    @property
     def token_bytes(self) -> npt.NDArray[np.int32]:
         """[vocab_size] bytes that each id stands for: of a lossy vocabulary, in its own text."""
-        lengths = np.array([len(piece) for piece in self.pieces], np.int32)
-        lengths.flags.writeable = False
-        return lengths
+        return self._lengths
 
     def encode(self, text: str) -> base.Ids:
         """The ids of the text, without EOT; InputError for a lone surrogate."""
@@ -91,6 +89,12 @@ class Adopted:
         """The text of ids that begin a text: without the space that `encode` sets before it."""
         data = self.decode_bytes(ids)
         return (data.removeprefix(b" ") if self.has_prefix else data).decode(errors="replace")
+
+    @functools.cached_property
+    def _lengths(self) -> npt.NDArray[np.int32]:
+        lengths = np.array([len(piece) for piece in self.pieces], np.int32)
+        lengths.flags.writeable = False
+        return lengths
 
 
 def padded(pieces: Sequence[bytes], settings: Settings, file: str) -> tuple[bytes, ...]:

@@ -121,11 +121,10 @@ def _apart(vocab: bytes, merges: bytes) -> _Rules:
 
 def _whole(content: bytes) -> _Rules:
     described = adopted.json_object(content, WHOLE)
-    model = described.get("model")
-    if not isinstance(model, dict) or model.get("type") != "BPE":
-        kind = model.get("type") if isinstance(model, dict) else None
+    model = _object(described.get("model"))
+    if model.get("type") != "BPE":
         raise InputError(
-            f"{WHOLE} has a model of type {kind!r}; of this format only byte-level BPE is read. A "
+            f"{WHOLE} has a model of type {model.get('type')!r}; of this format only byte-level BPE is read. A "
             "Unigram vocabulary is taken from its spiece.model."
         )
     _refuse_other_rules(described, model)
@@ -151,17 +150,15 @@ def _whole(content: bytes) -> _Rules:
 
 def _refuse_other_rules(described: dict[str, Any], model: dict[str, Any]) -> None:
     """InputError for what would change the text, or that is no byte-level BPE."""
-    split = described.get("pre_tokenizer")
-    steps = split.get("pretokenizers") if _type(split) == "Sequence" else [split]
-    *before, last = steps if isinstance(steps, list) and steps else [None]
+    split = _object(described.get("pre_tokenizer"))
+    is_sequence = split.get("type") == "Sequence"
+    *before, last = map(_object, split.get("pretokenizers") or [None] if is_sequence else [split])
     found = {
         "a normalizer": described.get("normalizer") is not None,
-        "no ByteLevel pre_tokenizer": _type(last) != "ByteLevel",
-        "a space before every text (add_prefix_space)": isinstance(last, dict)
-        and last.get("add_prefix_space") is not False,
+        "no ByteLevel pre_tokenizer": last.get("type") != "ByteLevel",
+        "a space before every text (add_prefix_space)": last.get("add_prefix_space") is not False,
         "a pre_tokenizer that is no plain split": any(
-            _type(step) not in ("Split", "Digits")
-            or (_type(step) == "Split" and step.get("behavior") == "Removed")
+            step.get("type") not in ("Split", "Digits") or step.get("behavior") == "Removed"
             for step in before
         ),
         **{key: bool(model.get(key)) for key in _OTHER_RULES},
@@ -173,8 +170,8 @@ def _refuse_other_rules(described: dict[str, Any], model: dict[str, Any]) -> Non
         )
 
 
-def _type(described: Any) -> Any:
-    return described.get("type") if isinstance(described, dict) else None
+def _object(described: Any) -> dict[str, Any]:
+    return described if isinstance(described, dict) else {}
 
 
 def _proven_vocab(vocab: Mapping[Any, Any], file: str) -> dict[str, int]:

@@ -11,9 +11,10 @@ from jgpt2.tokenizer import adopted, base, byte, foreign, sentencepiece, train
 def load(folder: Path) -> base.Tokenizer:
     """The tokenizer of a folder that `train.train` or `foreign.adopt` wrote.
 
-    Raises InputError when there is none, DamageError when its model is missing or altered.
+    Raises InputError when there is none, DamageError when a file of it is missing or altered.
     """
     described = manifest.read(folder, kind="tokenizer")
+    manifest.require_unchanged(folder, described)
     kind = described.identity["kind"]
     if kind == "byte":
         return byte.Byte(name=described.name, fingerprint=described.fingerprint)

@@ -11,7 +11,7 @@ import sentencepiece as spm
 from hypothesis import strategies as st
 
 from jgpt2 import manifest
-from jgpt2.corpus import build
+from jgpt2.corpus import build, records
 from jgpt2.corpus import dataset as datasets
 from jgpt2.data import tokens
 from jgpt2.errors import InputError
@@ -158,12 +158,8 @@ def test_of_pieces_the_prefix_is_no_text_but_a_later_space_is(opened):
 
 @pytest.mark.parametrize("kind", LOSSY)
 def test_measure_reports_exactly_what_is_lost(opened, kind):
-    Text = type("Text", (), {"source": "test", "text": ""})
-    documents = []
-    for text in ("猫は椅子", "猫は\r\n椅子", "猫は　猫"):
-        document = Text()
-        document.text = text
-        documents.append(document)
+    texts = ("猫は椅子", "猫は\r\n椅子", "猫は　猫")
+    documents = [records.document(text, source="test") for text in texts]
     measured = measure.measure(opened[kind], documents)
     assert measured.restored_share == pytest.approx(1 / 3)
     assert len(measured.failures) == 2

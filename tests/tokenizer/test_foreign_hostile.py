@@ -107,6 +107,10 @@ def test_an_end_that_texts_give(source):
         (lambda whole: whole.update(normalizer={"type": "NFKC"}), "has a normalizer; only plain"),
         (lambda whole: whole.update(pre_tokenizer=None), "no ByteLevel pre_tokenizer"),
         (
+            lambda whole: whole.update(pre_tokenizer={"type": "Sequence", "pretokenizers": []}),
+            "no ByteLevel pre_tokenizer",
+        ),
+        (
             lambda whole: whole.update(pre_tokenizer={"type": "Custom", "path": "/tmp/x.so"}),
             "no ByteLevel pre_tokenizer",
         ),
@@ -286,6 +290,15 @@ def test_a_file_changed_afterwards(source, kind):
             load.load(out)
         (out / file).write_bytes(content)
     load.load(out)
+
+
+def test_an_identity_changed_afterwards(source):
+    folder = source("pieces")
+    out = folder.with_name("out")
+    foreign.adopt(folder, out, name="x")
+    changed(out / "manifest.json", lambda described: described["identity"].update(lower_case=False))
+    with pytest.raises(DamageError, match=r"manifest.json was changed after it was written"):
+        load.load(out)
 
 
 def test_without_the_package_the_extra_is_named(source):
