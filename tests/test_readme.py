@@ -27,6 +27,7 @@ PAGES = (
                 "publish.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
+            *("vocabularies", "vocabularies.ja"),
         )
     ),
     "docs/studies/vocab-cpu/README.md",

@@ -57,6 +57,11 @@ def from_files(
             f"{rules.file} lacks {len(lacking)} of the 256 bytes, such as {lacking[0]!r}; text "
             "that holds them would be lost: only whole byte-level vocabularies are taken."
         )
+    if strange := [piece for piece in text_pieces if not sign_bytes.keys() >= set(piece)]:
+        raise InputError(
+            f"{rules.file} has the piece {strange[0]!r}, which is not spelled in signs of bytes; "
+            "only byte-level vocabularies are taken."
+        )
     controls = {p: i for p, i in rules.vocab.items() if p not in text_pieces}
     pieces = [b""] * len(rules.vocab)
     for piece, i in text_pieces.items():
@@ -124,8 +129,8 @@ def _whole(content: bytes) -> _Rules:
     model = _object(described.get("model"))
     if model.get("type") != "BPE":
         raise InputError(
-            f"{WHOLE} has a model of type {model.get('type')!r}; of this format only byte-level BPE is read. A "
-            "Unigram vocabulary is taken from its spiece.model."
+            f"{WHOLE} has a model of type {model.get('type')!r}; of this format only byte-level "
+            "BPE is read. A Unigram vocabulary is taken from its spiece.model."
         )
     _refuse_other_rules(described, model)
     vocab = model.get("vocab")
@@ -151,8 +156,8 @@ def _whole(content: bytes) -> _Rules:
 def _refuse_other_rules(described: dict[str, Any], model: dict[str, Any]) -> None:
     """InputError for what would change the text, or that is no byte-level BPE."""
     split = _object(described.get("pre_tokenizer"))
-    is_sequence = split.get("type") == "Sequence"
-    *before, last = map(_object, split.get("pretokenizers") or [None] if is_sequence else [split])
+    steps = split.get("pretokenizers") if split.get("type") == "Sequence" else [split]
+    *before, last = map(_object, steps if isinstance(steps, list) and steps else [None])
     found = {
         "a normalizer": described.get("normalizer") is not None,
         "no ByteLevel pre_tokenizer": last.get("type") != "ByteLevel",

@@ -81,6 +81,22 @@ def test_a_vocabulary_without_all_bytes(source):
     refused(folder, r"vocab.json lacks 255 of the 256 bytes, such as '!'")
 
 
+def test_a_piece_of_no_bytes(source):
+    folder = source("byte_level")
+    changed(folder / "vocab.json", lambda vocab: vocab.update({"猫": 600, "猫a": 601}))
+    with (folder / "merges.txt").open("a", encoding="utf-8") as merges:
+        merges.write("\n猫 a\n")
+    refused(folder, "vocab.json has the piece '猫a', which is not spelled in signs of bytes")
+
+
+def test_a_merge_of_a_control_piece(source):
+    folder = source("byte_level")
+    changed(folder / "vocab.json", lambda vocab: vocab.update({"<|endoftext|>a": 600}))
+    with (folder / "merges.txt").open("a", encoding="utf-8") as merges:
+        merges.write("\n<|endoftext|> a\n")
+    refused(folder, "vocab.json cannot be used")
+
+
 def test_a_vocabulary_without_an_end(source):
     folder = source("byte_level")
     changed(folder / "vocab.json", lambda vocab: vocab.update(END=vocab.pop("<|endoftext|>")))
@@ -106,6 +122,10 @@ def test_an_end_that_texts_give(source):
         (lambda whole: whole.pop("model"), "model of type None"),
         (lambda whole: whole.update(normalizer={"type": "NFKC"}), "has a normalizer; only plain"),
         (lambda whole: whole.update(pre_tokenizer=None), "no ByteLevel pre_tokenizer"),
+        (
+            lambda whole: whole.update(pre_tokenizer={"type": "Sequence", "pretokenizers": 7}),
+            "no ByteLevel pre_tokenizer",
+        ),
         (
             lambda whole: whole.update(pre_tokenizer={"type": "Sequence", "pretokenizers": []}),
             "no ByteLevel pre_tokenizer",
