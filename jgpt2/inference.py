@@ -82,6 +82,7 @@ def generate(
         model.shape,
         [model.tokenizer.encode(prompt) for prompt in prompts],
         eot=model.tokenizer.eot,
+        begin=model.tokenizer.begin,
         sampler=sampler,
         seed=seed,
         min_tokens=min_tokens,

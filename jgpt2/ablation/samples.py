@@ -81,6 +81,7 @@ def _rows(model: runs.OpenModel, *, seed: int, min_tokens: int) -> list[decode.R
         model.shape,
         [np.zeros(0, np.int32)] * NUM_SAMPLES,
         eot=model.tokenizer.eot,
+        begin=model.tokenizer.begin,
         sampler=sampling.Sampler(),
         seed=seed,
         min_tokens=min_tokens,

@@ -1,6 +1,7 @@
 """One shard of a token store: the tokens of some documents in a row, and where each one ends.
 
-`NAME.tokens` is a flat little-endian array of ids with one EOT after each document.
+`NAME.tokens` is a flat little-endian array of ids with one EOT after each document, and where a
+vocabulary begins documents with another id, that id before each.
 `NAME.documents` holds three little-endian int64 a document: where it ends in the tokens, its UTF-8
 bytes, its characters.
 """
@@ -82,6 +83,7 @@ def write(shard: Shard) -> tuple[int, int, int]:
     tokenizer = load.load(shard.tokenizer)
     documents = dataset.open_split(shard.dataset, shard.split)
     table: list[tuple[int, int, int]] = []
+    begin = _begin(tokenizer)
     partial = shard.tokens.with_suffix(".tokens.partial")
     end = 0
     try:
@@ -89,7 +91,7 @@ def write(shard: Shard) -> tuple[int, int, int]:
             for batch in _batches(documents[i] for i in range(shard.start, shard.stop)):
                 encoded = tokenizer.encode_batch([document.text for document in batch])
                 for document, ids in zip(batch, encoded, strict=True):
-                    end += len(ids) + 1
+                    end += len(ids) + 1 + len(begin)
                     table.append((end, document.num_bytes, len(document.text)))
                 file.write(_joined(encoded, tokenizer).tobytes())
             file.flush()
@@ -128,9 +130,15 @@ def _totals(table: npt.NDArray[np.int64]) -> tuple[int, int, int]:
 
 
 def _joined(encoded: list[base.Ids], tokenizer: base.Tokenizer) -> np.ndarray:
-    eot = np.array([tokenizer.eot], encoded[0].dtype)
-    joined = np.concatenate([part for ids in encoded for part in (ids, eot)])
+    begin, eot = _begin(tokenizer), np.array([tokenizer.eot], encoded[0].dtype)
+    joined = np.concatenate([part for ids in encoded for part in (begin, ids, eot)])
     return joined.astype(dtype_on_disk(tokenizer.vocab_size), copy=False)
+
+
+def _begin(tokenizer: base.Tokenizer) -> base.Ids:
+    """What stands before a document: nothing where EOT, which ends the one before, begins it."""
+    begins = [] if tokenizer.begin == tokenizer.eot else [tokenizer.begin]
+    return np.array(begins, base.id_dtype(tokenizer.vocab_size))
 
 
 def _batches(documents: Iterable[records.Document]) -> Iterator[list[records.Document]]:

@@ -1,9 +1,11 @@
 """Bits per byte, the one metric: the bits a model needs for a document over the bytes of its text.
 
 Numerator: the sum of -log2 p(token) over the document's tokens and its EOT, each scored once, with
-EOT before the document as conditioning. Denominator: UTF-8 bytes of the text itself, never counted
-from tokens, so that vocabularies compare. Everything is added up in float64 on the host, and a
-ratio is taken last. Between `jgpt2.evaluate.sliding` (rows to the device) and `suite` (the record).
+the id that begins a document (mostly EOT) before it as conditioning. Denominator: UTF-8 bytes of
+the text itself, never counted from tokens, so that vocabularies compare. Text that a lossy
+vocabulary does not restore costs no bits, so its figures are lower bounds. Everything is added up
+in float64 on the host, and a ratio is taken last. Between `jgpt2.evaluate.sliding` (rows to the
+device) and `suite` (the record).
 """
 
 import dataclasses
@@ -36,6 +38,10 @@ class Scorable:
     """UTF-8 bytes of the text."""
     num_chars: int
     """Code points of the text."""
+    begin: int | None = None
+    """The id before the first token, which is conditioning only; None: EOT."""
+    is_restored: bool = True
+    """Whether the ids give the whole text back."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +58,8 @@ class DocumentScore:
     num_chars: int
     num_tokens: int
     """Tokens of the text, without EOT."""
+    is_restored: bool = True
+    """Whether the tokens give the whole text back; else bits of what they lost are missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +72,15 @@ class Total:
     num_bytes: int
     num_chars: int
     num_tokens: int
+    num_unrestored_documents: int = 0
+    """Those that the tokenizer does not give back."""
+    num_unrestored_bytes: int = 0
+    """Bytes of their texts."""
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether text was lost, which costs no bits: the true figures are higher."""
+        return self.num_unrestored_documents > 0
 
     @property
     def bits_per_byte(self) -> float:
@@ -86,9 +103,10 @@ class Total:
         return self.num_bytes / self.num_tokens
 
     def record(self) -> dict[str, Any]:
-        """The sums and their ratios."""
+        """The sums, their ratios, and whether these are lower bounds."""
         ratios = ("bits_per_byte", "bits_per_byte_without_eot", "bits_per_char", "bytes_per_token")
-        return {**vars(self), **{name: getattr(self, name) for name in ratios}}
+        derived = (*ratios, "is_lower_bound")
+        return {**vars(self), **{name: getattr(self, name) for name in derived}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,23 +122,32 @@ def prepare(texts: Iterable[tuple[str, str, str]], tokenizer: base.Tokenizer) ->
     """Encodes (id, source, text) documents.
 
     Raises InputError when there are none, or when all of one source are empty: such a source has
-    no bits per byte.
+    no bits per byte. So has one of which a lossy vocabulary keeps nothing.
     """
     documents = list(texts)
     if not documents:
         raise InputError(
             "no documents to evaluate; give a split or files that hold at least one document."
         )
-    with_text = {source for _, source, text in documents if text}
-    for _, source, _ in documents:
-        if source not in with_text:
+    encoded = tokenizer.encode_batch([text for _, _, text in documents])
+    kept = {source for (_, source, _), ids in zip(documents, encoded, strict=True) if len(ids)}
+    for _, source, text in documents:
+        if source not in kept:
+            found = f"give no token of {tokenizer.name}" if text else "are empty"
             raise InputError(
-                f"all documents of source {source!r} are empty, so there is nothing to evaluate; "
+                f"all documents of source {source!r} {found}, so there is nothing to evaluate; "
                 "leave them out."
             )
-    encoded = tokenizer.encode_batch([text for _, _, text in documents])
     return [
-        Scorable(id, source, ids, len(text.encode()), len(text))
+        Scorable(
+            id,
+            source,
+            ids,
+            num_bytes=len(text.encode()),
+            num_chars=len(text),
+            begin=tokenizer.begin,
+            is_restored=tokenizer.is_lossless or tokenizer.decode(ids) == text,
+        )
         for (id, source, text), ids in zip(documents, encoded, strict=True)
     ]
 
@@ -178,7 +205,7 @@ def token_bits(
     of_documents = [np.full(len(document.ids) + 1, np.nan) for document in documents]
     told = sliding.run(
         functools.partial(_next_token_nll, graphdef, sharding, params),
-        [np.concatenate([[eot], document.ids, [eot]]) for document in documents],
+        [np.concatenate([[_begin(document, eot)], document.ids, [eot]]) for document in documents],
         context=model.context,
         padding=eot,
         stride=windows.check_stride(model.context, stride),
@@ -202,6 +229,7 @@ def document_score(document: Scorable, bits: Float[np.ndarray, " tokens1"]) -> D
         num_bytes=document.num_bytes,
         num_chars=document.num_chars,
         num_tokens=len(document.ids),
+        is_restored=document.is_restored,
     )
 
 
@@ -222,7 +250,13 @@ def _total(scores: Sequence[DocumentScore]) -> Total:
         num_bytes=sum(row.num_bytes for row in scores),
         num_chars=sum(row.num_chars for row in scores),
         num_tokens=sum(row.num_tokens for row in scores),
+        num_unrestored_documents=sum(not row.is_restored for row in scores),
+        num_unrestored_bytes=sum(row.num_bytes for row in scores if not row.is_restored),
     )
+
+
+def _begin(document: Scorable, eot: int) -> int:
+    return eot if document.begin is None else document.begin
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

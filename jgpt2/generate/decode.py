@@ -1,6 +1,7 @@
 """Continues prompts with a KV cache: the compiled loop between a model and `jgpt2.generate.stream`.
 
-Every row starts with EOT, as each document does in training and evaluation, and has its own random
+Every row starts with EOT, or the id that begins documents of its vocabulary, as each document does
+in training and evaluation, and has its own random
 stream, so its text does not depend on its neighbours in the batch. The loop runs in chunks: the
 text can be shown while it grows, and a batch ends when its last row does.
 Dims: B rows, T prompt places, C tokens of a chunk, V vocabulary.
@@ -93,6 +94,7 @@ def generate(
     prompts: Sequence[Int[np.ndarray, " tokens"]],
     *,
     eot: int,
+    begin: int | None = None,
     sampler: sampling.Sampler,
     seed: int,
     first_index: int = 0,
@@ -107,6 +109,7 @@ def generate(
         model,
         prompts,
         eot=eot,
+        begin=begin,
         sampler=sampler,
         seed=seed,
         first_index=first_index,
@@ -127,6 +130,7 @@ def stream(
     prompts: Sequence[Int[np.ndarray, " tokens"]],
     *,
     eot: int,
+    begin: int | None = None,
     sampler: sampling.Sampler,
     seed: int,
     first_index: int = 0,
@@ -136,6 +140,7 @@ def stream(
 ) -> Iterator[list[Row]]:
     """Continues every prompt (ids without EOT; may be empty), up to CHUNK more tokens at a time.
 
+    `begin` is the id before each prompt (None: EOT).
     Yields one `Row` per prompt with the ids drawn since the last time. A row ends at EOT, which
     cannot come before `min_tokens`; at `max_tokens`; or when the context is full: a prompt of P
     tokens leaves room for context - P. Row i draws from the stream (seed, first_index + i) alone,
@@ -151,7 +156,8 @@ def stream(
     rooms = [model.context - len(prompt) for prompt in prompts]
     if max_tokens is not None:
         rooms = [min(room, max_tokens) for room in rooms]
-    rows = [np.concatenate([[eot], prompt]).astype(np.int32) for prompt in prompts]
+    first = eot if begin is None else begin
+    rows = [np.concatenate([[first], prompt]).astype(np.int32) for prompt in prompts]
     everywhere = _everywhere(sharding)
     if model.scan_layers:
         graphdef, params = _unstack(graphdef, params, model)

@@ -1,8 +1,9 @@
-"""What every tokenizer offers, and the two laws that all of them keep.
+"""What every tokenizer offers, and the two laws that all but lossy ones keep.
 
 The token store, the scorer and the generator know only this Protocol, so a vocabulary can be
 exchanged without touching them. For every valid Unicode string `x`, with `ids = encode(x)`:
-`decode(ids) == x`, and `token_bytes[ids].sum() == len(x.encode())`.
+`decode(ids) == x`, and `token_bytes[ids].sum() == len(x.encode())`. Vocabularies of others that
+cannot keep them say so (`is_lossless`): docs/vocabularies.md.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class Tokenizer(Protocol):
 
     @property
     def kind(self) -> str:
-        """byte, unigram or bpe."""
+        """byte, unigram or bpe; of others byte_level, pieces or japanese_bpe."""
         ...
 
     @property
@@ -37,6 +38,16 @@ class Tokenizer(Protocol):
     @property
     def eot(self) -> int:
         """The end-of-text id. Callers put it after a document; `encode` never gives it."""
+        ...
+
+    @property
+    def begin(self) -> int:
+        """The id that stands before a document when it is scored or continued; mostly EOT."""
+        ...
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether both laws hold for every text."""
         ...
 
     @property

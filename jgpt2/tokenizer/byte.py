@@ -38,6 +38,16 @@ class Byte:
         return EOT
 
     @property
+    def begin(self) -> int:
+        """EOT: a document follows the one before it."""
+        return EOT
+
+    @property
+    def is_lossless(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def token_bytes(self) -> npt.NDArray[np.int32]:
         """[257] 1 for every byte, 0 for EOT."""
         return (np.arange(VOCAB_SIZE) != EOT).astype(np.int32)

@@ -67,7 +67,7 @@ class Measurement:
     num_unused_ids: int
     """Ids, EOT aside, that no document gave."""
     restored_share: float
-    """Share of the documents for which decode(encode(text)) == text; must be 1."""
+    """Share of the documents for which decode(encode(text)) == text; 1 unless it is lossy."""
     failures: tuple[str, ...]
     """The first documents that were not restored, with the place of the first difference."""
 

@@ -32,10 +32,10 @@ def rounded(model: bytes) -> bytes:
     """
     changed = bytearray(model)
     try:
-        for tag, start, end in _fields(model, 0, len(model)):
+        for tag, start, end in fields(model, 0, len(model)):
             if tag != _PIECE:
                 continue
-            for inner, at, _ in _fields(model, start, end):
+            for inner, at, _ in fields(model, start, end):
                 if inner == _SCORE:
                     (score,) = struct.unpack_from("<f", model, at)
                     struct.pack_into("<f", changed, at, round(score * PER_UNIT) / PER_UNIT)
@@ -46,7 +46,7 @@ def rounded(model: bytes) -> bytes:
     return bytes(changed)
 
 
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Tag, start and end of the content of each field of a message, in order."""
     while at < end:
         tag, at = _varint(data, at)

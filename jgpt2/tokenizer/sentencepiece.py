@@ -35,6 +35,16 @@ class SentencePiece:
     is_byte: npt.NDArray[np.bool_]
     processor: sentencepiece.SentencePieceProcessor
 
+    @property
+    def begin(self) -> int:
+        """EOT: a document follows the one before it."""
+        return self.eot
+
+    @property
+    def is_lossless(self) -> bool:
+        """Always: `from_model` refuses others."""
+        return True
+
     def encode(self, text: str) -> base.Ids:
         """The ids of the text, without EOT; InputError for a lone surrogate."""
         return self._encode_utf8(base.utf8(text))
@@ -82,7 +92,7 @@ def from_model(model: bytes, *, name: str, kind: str, fingerprint: str) -> Sente
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     size = processor.get_piece_size()
     is_byte = np.array([processor.is_byte(i) for i in range(size)])
-    pieces = tuple(_piece_bytes(processor, i) for i in range(size))
+    pieces = tuple(piece_bytes(processor, i) for i in range(size))
     eot = processor.piece_to_id(EOT_PIECE)
     lacks = {
         "256 byte pieces": int(is_byte.sum()) != 256,
@@ -110,7 +120,8 @@ def from_model(model: bytes, *, name: str, kind: str, fingerprint: str) -> Sente
     )
 
 
-def _piece_bytes(processor: sentencepiece.SentencePieceProcessor, i: int) -> bytes:
+def piece_bytes(processor: sentencepiece.SentencePieceProcessor, i: int) -> bytes:
+    """The bytes that an id stands for; none for control pieces and the unknown one."""
     if processor.is_control(i) or processor.is_unknown(i):
         return b""
     piece = processor.id_to_piece(i)

@@ -67,7 +67,8 @@ def train(
     """
     _check(out, kind=kind, vocab_size=vocab_size, sample_bytes=sample_bytes, coverage=coverage)
     if kind == "byte":
-        return _write(out, {}, name=name, kind=kind, vocab_size=257, eot=byte.EOT, parents={})
+        identity = {"kind": kind, "vocab_size": byte.VOCAB_SIZE, "eot": byte.EOT}
+        return write(out, {}, name=name, identity=identity, parents={})
     assert vocab_size is not None
     drawn = sample.draw(documents, max_bytes=sample_bytes, seed=seed)
     model = _train_model(drawn, kind=kind, vocab_size=vocab_size, coverage=coverage)
@@ -83,15 +84,41 @@ def train(
     }
     spec_text = json.dumps(spec, ensure_ascii=False, indent=2) + "\n"
     files = {MODEL_FILE: model, SPEC_FILE: spec_text.encode()}
-    return _write(
-        out,
-        files,
-        name=name,
-        kind=kind,
-        vocab_size=vocab_size,
-        eot=tokenizer.eot,
-        parents=parents or {},
-    )
+    identity = {"kind": kind, "vocab_size": vocab_size, "eot": tokenizer.eot}
+    return write(out, files, name=name, identity=identity, parents=parents or {})
+
+
+def write(
+    out: Path,
+    files: Mapping[str, bytes],
+    *,
+    name: str,
+    identity: Mapping[str, Any],
+    parents: Mapping[str, str],
+) -> manifest.Manifest:
+    """All files in a folder of another name, which takes the place of `out` only when complete."""
+    partial = storage.scratch(out, out.name + ".partial")
+    storage.remove_tree(partial)
+    partial.mkdir(parents=True)
+    try:
+        for file, content in files.items():
+            (partial / file).write_bytes(content)
+        written = manifest.write(
+            partial, kind="tokenizer", name=name, identity=identity, parents=parents, files=files
+        )
+        storage.publish(partial, out, last=manifest.FILE_NAME)
+    finally:
+        storage.remove_tree(partial)
+    return written
+
+
+def require_free(out: Path) -> None:
+    """InputError where the folder of a new vocabulary exists."""
+    if out.exists():
+        raise InputError(
+            f"{out} exists already and a vocabulary is never overwritten, since token stores and "
+            "checkpoints are bound to it; give another folder or remove this one."
+        )
 
 
 def _check(
@@ -99,11 +126,7 @@ def _check(
 ) -> None:
     if kind not in KINDS:
         raise InputError(f"{kind!r} is no kind of vocabulary; choose one of {', '.join(KINDS)}.")
-    if out.exists():
-        raise InputError(
-            f"{out} exists already and a vocabulary is never overwritten, since token stores and "
-            "checkpoints are bound to it; give another folder or remove this one."
-        )
+    require_free(out)
     if kind == "byte":
         if vocab_size not in (None, byte.VOCAB_SIZE):
             raise InputError(
@@ -198,30 +221,3 @@ def _describe(drawn: sample.Sample, tokenizer: pieces.SentencePiece) -> dict[str
         "characters": characters.total(),
         "characters_left_to_bytes": sum(uncovered),
     }
-
-
-def _write(
-    out: Path,
-    files: Mapping[str, bytes],
-    *,
-    name: str,
-    kind: str,
-    vocab_size: int,
-    eot: int,
-    parents: Mapping[str, str],
-) -> manifest.Manifest:
-    """All files in a folder of another name, which takes the place of `out` only when complete."""
-    partial = storage.scratch(out, out.name + ".partial")
-    storage.remove_tree(partial)
-    partial.mkdir(parents=True)
-    try:
-        for file, content in files.items():
-            (partial / file).write_bytes(content)
-        identity = {"kind": kind, "vocab_size": vocab_size, "eot": eot}
-        written = manifest.write(
-            partial, kind="tokenizer", name=name, identity=identity, parents=parents, files=files
-        )
-        storage.publish(partial, out, last=manifest.FILE_NAME)
-    finally:
-        storage.remove_tree(partial)
-    return written

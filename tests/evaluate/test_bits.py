@@ -85,6 +85,15 @@ def test_a_document_within_the_context_costs_its_next_token_nll(prepared, scores
     assert sum(len(document.ids) + 1 <= MODEL.context for document in prepared) == 4
 
 
+def test_a_document_is_conditioned_on_the_id_that_begins_it(created, prepared, next_token_nll):
+    begun = dataclasses.replace(prepared[1], begin=65)
+    (scored,) = bits.score(*created, [begun], model=MODEL, eot=EOT)
+    nll_T = next_token_nll([65, *begun.ids, EOT])
+    assert scored.bits == pytest.approx(nll_T.sum() / math.log(2), rel=1e-6)
+    (usual,) = bits.score(*created, [prepared[1]], model=MODEL, eot=EOT)
+    assert abs(usual.bits - scored.bits) > 0.01
+
+
 def test_a_long_document_costs_what_its_windows_say_token_by_token(
     created, prepared, next_token_nll
 ):
@@ -158,6 +167,9 @@ def test_ratios_are_ratios_of_sums():
         "num_bytes": 40,
         "num_chars": 15,
         "num_tokens": 20,
+        "num_unrestored_documents": 0,
+        "num_unrestored_bytes": 0,
+        "is_lower_bound": False,
         "bits_per_byte": 2.25,
         "bits_per_byte_without_eot": 2.0,
         "bits_per_char": 6.0,
@@ -167,6 +179,9 @@ def test_ratios_are_ratios_of_sums():
 
 class Characters:
     """A vocabulary of another size: one id for each code point, cut to 1,000 of them."""
+
+    begin = 0
+    is_lossless = True
 
     def encode_batch(self, texts):
         return [np.asarray([ord(char) % 1000 for char in text], np.uint16) for text in texts]

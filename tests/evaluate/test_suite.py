@@ -37,6 +37,7 @@ def test_rows_by_document_are_added_when_asked_for():
         "num_bytes": 20,
         "num_chars": 10,
         "num_tokens": 10,
+        "is_restored": True,
     }
 
 

@@ -44,10 +44,12 @@ def ids_of(rows):
     return [row.ids.tolist() for row in rows]
 
 
-def test_cached_generation_is_argmax_of_the_whole_row_step_by_step(created, model, write):
+@pytest.mark.parametrize("begin", [EOT, 65])
+def test_cached_generation_is_argmax_of_the_whole_row_step_by_step(created, model, write, begin):
     forward = jax.jit(gpt2.forward, static_argnums=0)
-    for prompt, row in zip(PROMPTS, write(PROMPTS, sampler=Sampler(temperature=0)), strict=True):
-        sequence = [EOT, *prompt.tolist()]
+    rows = write(PROMPTS, sampler=Sampler(temperature=0), begin=begin)
+    for prompt, row in zip(PROMPTS, rows, strict=True):
+        sequence = [begin, *prompt.tolist()]
         while True:
             ids_1T = np.zeros((1, model.context), np.int32)
             ids_1T[0, : len(sequence)] = sequence
