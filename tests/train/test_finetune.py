@@ -10,7 +10,7 @@ import pytest
 from flax import traverse_util
 from jax.sharding import NamedSharding
 
-from jgpt2 import checkpoint, config, manifest, runs
+from jgpt2 import checkpoint, config, runs
 from jgpt2.data import loader
 from jgpt2.errors import InputError
 from jgpt2.model import gpt2, lora, sharding
@@ -105,19 +105,6 @@ def test_the_first_state_is_the_start(prepare, base, kind):
     assert (kind == "lora") == (jax.tree.structure(like) != jax.tree.structure(opened.params))
     beside = jax.jit(functools.partial(gpt2.forward, graphdef))(state.params, ids)
     assert np.array_equal(beside, logits(opened.params, ids))
-
-
-def test_full_fine_tuning_moves_everything_and_learns(trained, base):
-    before, after = (
-        flat(runs.open_model(base).params),
-        flat(runs.open_model(trained("full")).params),
-    )
-    assert same(after, before) == set()
-    rows = runs.metrics(trained("full"))
-    scores = [row["bits_per_byte"] for row in rows if row["kind"] == "evaluation"]
-    assert scores[-1] < scores[0]
-    parents = manifest.read(trained("full"), kind="run").parents
-    assert parents["start"] == manifest.read(base).fingerprint
 
 
 def test_frozen_layers_stay_bit_for_bit_and_have_no_moments(trained, base, prepare):
@@ -226,12 +213,16 @@ def alone(prepare):
     return first, flat(state.params), batches
 
 
-@pytest.mark.parametrize("mesh", [(2, 4, 1), (2, 2, 2)])
-def test_sharded_steps_equal_those_of_one_device(told, places, base, alone, mesh):
+@pytest.mark.parametrize(
+    "mesh", [(8, 1, 1), (2, 4, 1), pytest.param((2, 2, 2), marks=pytest.mark.slow)]
+)
+def test_sharded_steps_equal_those_of_one_device(told, places, base, alone, prepare, mesh):
     first, expected, batches = alone
-    experiment = told("lora", mesh=dict(zip(("data", "fsdp", "tensor"), mesh, strict=True)))
-    gathered = inputs.gather(experiment, dataclasses.replace(places, start=base))
-    sharded = setup.prepare(experiment, gathered)
+    gathered, sharded = prepare("lora")
+    if mesh != (8, 1, 1):
+        experiment = told("lora", mesh=dict(zip(("data", "fsdp", "tensor"), mesh, strict=True)))
+        gathered = inputs.gather(experiment, dataclasses.replace(places, start=base))
+        sharded = setup.prepare(experiment, gathered)
     state = begin(sharded, gathered)
     kernel = state.params["blocks"][0]["mlp"]["up"]["kernel"]
     assert isinstance(kernel.sharding, NamedSharding)
@@ -280,7 +271,7 @@ def test_a_start_that_is_not_given_is_asked_for(told, places):
 def test_another_model_is_refused_by_its_fingerprint(told, places, trained):
     experiment = told("full")
     changed = dataclasses.replace(experiment, start=dataclasses.replace(experiment.start, step=14))
-    message = refused(changed, places, trained("full"))
+    message = refused(changed, places, trained("lora"))
     assert f"starts from {experiment.start.model[:12]}; give that one's folder" in message
 
 

@@ -3,9 +3,13 @@
 import json
 import shutil
 
+import jax
+import numpy as np
 import pytest
 
 from jgpt2 import manifest, runs
+from jgpt2.data import tokens
+from jgpt2.train import inputs
 from tests.conftest import ROOT
 
 BRIEF = (
@@ -61,6 +65,10 @@ def test_a_model_goes_on_and_says_what_it_forgot(finetune, places, command):
         }
         assert before["model"] == told["start"]["model"] != after["model"] == told["run"]["model"]
     assert told["new"]["difference"] < -0.05
+    kept, moved = (runs.open_model(each).params for each in (start, run))
+    pairs = zip(jax.tree.leaves(kept), jax.tree.leaves(moved), strict=True)
+    assert not any(np.array_equal(*pair) for pair in pairs)
+    assert manifest.read(run).parents["start"] == manifest.read(start).fingerprint
     experiment, parent = runs.read_config(run), runs.read_config(start)
     assert experiment.name == "byte-finetuned" and experiment.tokenizer == parent.tokenizer
     assert experiment.start is not None
@@ -95,7 +103,7 @@ def test_a_lora_run_without_its_old_data_generates_and_starts_another(finetune, 
     assert third["old"]["before"] == record["new"]["after"]
 
 
-def test_other_verbs_say_that_it_is_no_config_to_train(finetune, places, command):
+def test_its_config_alone_is_not_trained(finetune, places, command):
     assert finetune("full").exit_code == 0
     config = places / "full" / "config.json"
     refused = command(
@@ -103,21 +111,13 @@ def test_other_verbs_say_that_it_is_no_config_to_train(finetune, places, command
         *("--tokenizers", places),
     )
     assert refused.exit_code == 2 and "`jgpt2 finetune FOLDER`" in refused.err
-    assert "--start" not in command("train", config, "--help").out.replace("--start.", "")
 
 
-def test_a_vocabulary_of_the_same_name_has_another_store(finetune, places, command):
-    own = places / "own"
-    made = ("corpus", "build", places / "essay.jsonl", "--out", own / "essay", "--test-share", 0.2)
+def test_a_store_of_another_vocabulary_of_that_name_is_refused(finetune, places, command, walk):
+    own = places / "own" / "essay"
+    made = ("corpus", "build", places / "essay.jsonl", "--out", own, "--test-share", 0.2)
     assert command(*made).exit_code == 0
-    learn = ("tokenizer", "train", "--dataset", own / "essay", "--vocab-size", 900)
-    assert command(*learn, "--out", places / "vocabularies" / "byte").exit_code == 0
-    from jgpt2.data import tokens
-    from jgpt2.train import inputs
-
-    tokens.build(
-        own / "essay", places / "vocabularies" / "byte", inputs.store_path(own / "essay", "byte")
-    )
-    refused = finetune("other", "--datasets", own)
+    tokens.build(own, walk.root / "tokenizers" / "sp", inputs.store_path(own, "byte"))
+    refused = finetune("other", "--datasets", places / "own")
     assert refused.exit_code == 2
     assert "is of tokenizer" in refused.err and "remove that one to build it anew" in refused.err
