@@ -236,11 +236,7 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     # Any number of rows will do here: batches are not cut up by this mesh.
     rows = device_mesh.size
     sharding.check(found.shape, gpt2.padded_vocab(vocab_size), rows, device_mesh)
-    placed = jax.tree.map(
-        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-        saved,
-        sharding.shardings(saved, device_mesh),
-    )
+    placed = sharding.placed(saved, device_mesh)
     params = checkpoint.restore_params(folder / CHECKPOINTS, found.step, placed)
     return OpenModel(
         found.shape,

@@ -174,6 +174,15 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
     return jax.tree.map(lambda place: NamedSharding(mesh, place), specs(tree, mesh))
 
 
+def placed(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+    """Shape, type and place of each leaf of such a tree, of arrays or of their shapes."""
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        tree,
+        shardings(tree, mesh),
+    )
+
+
 def specs(tree: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> Any:
     """The partition of each leaf of the same trees."""
     return jax.tree_util.tree_map_with_path(

@@ -115,11 +115,7 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
         step=step,
         initialise=lambda: start_placed(draw_placed()),
         begin=start_placed,
-        abstract_state=jax.tree.map(
-            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-            abstract,
-            shardings,
-        ),
+        abstract_state=sharding.placed(abstract, mesh),
         abstract_rows=jax.ShapeDtypeStruct(
             (batch.sequences, model.context + 1), jnp.int32, sharding=by_row
         ),
