@@ -8,6 +8,7 @@ and LayerNorms stay. `merged` gives plain parameters, which is all that anyone b
 
 import functools
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +54,8 @@ def abstract(
 
 def _adapted(module: gpt2.GPT2, tuning: config.Tuning) -> gpt2.GPT2:
     is_stacked = isinstance(module.blocks, block.Block)
-    lowest = tuning.frozen_layers or 0
-    for one in [module.blocks] if is_stacked else list(module.blocks)[lowest:]:
+    blocks: Any = [module.blocks] if is_stacked else module.blocks
+    for one in list(blocks)[tuning.frozen_layers or 0 :]:
         for owner, name in (
             (one.attention, "qkv"),
             (one.attention, "out"),
@@ -72,8 +73,9 @@ def add(params: gpt2.Params, like: gpt2.Params, seed: int) -> gpt2.Params:
     kernel's input, gives x·A the size of x. The numbers depend on the seed, the layer and the
     kernel's name, not on the layout of the blocks.
     """
-    flat = traverse_util.flatten_dict(params)
-    for path, leaf in traverse_util.flatten_dict(like).items():
+    flat: Any = traverse_util.flatten_dict(params)
+    wanted: Any = traverse_util.flatten_dict(like)
+    for path, leaf in wanted.items():
         if path[-1] == "lora_out":
             flat[path] = jnp.zeros(leaf.shape)
         elif path[-1] == "lora_in":
@@ -95,14 +97,14 @@ def merged(params: gpt2.Params, tuning: config.Tuning | None) -> gpt2.Params:
     """
     if tuning is None or tuning.method != "lora":
         return params
-    flat = traverse_util.flatten_dict(params)
+    flat: Any = traverse_util.flatten_dict(params)
     places = {path: leaf.sharding for path, leaf in flat.items() if path[-1] not in NAMES}
     merge = jax.jit(_merge, static_argnums=1, out_shardings=traverse_util.unflatten_dict(places))
     return merge(params, tuning.lora_alpha / tuning.lora_rank)
 
 
 def _merge(params: gpt2.Params, scale: float) -> gpt2.Params:
-    flat = traverse_util.flatten_dict(params)
+    flat: Any = traverse_util.flatten_dict(params)
     plain = {path: leaf for path, leaf in flat.items() if path[-1] not in NAMES}
     for path in [path for path in flat if path[-1] == "lora_in"]:
         low, up = flat[path], flat[(*path[:-1], "lora_out")]

@@ -114,13 +114,15 @@ def finetune(
 
 
 def _experiment(found: Any, choices: Choices, tuning: config.Tuning) -> config.Experiment:
-    given = {name: getattr(choices, name) for name in vars(choices) if name != "model"}
     numerics = {name: value for name, value in vars(choices.model).items() if value is not None}
     return config.Experiment(
-        **given | {"name": choices.name or f"{found.name}-finetuned"},
-        tokenizer=found.tokenizer.name,
-        model=dataclasses.replace(found.shape, **numerics),
-        start=config.Start(model=found.fingerprint, step=found.step, tuning=tuning),
+        **dict(vars(choices))
+        | {
+            "name": choices.name or f"{found.name}-finetuned",
+            "tokenizer": found.tokenizer.name,
+            "model": dataclasses.replace(found.shape, **numerics),
+            "start": config.Start(model=found.fingerprint, step=found.step, tuning=tuning),
+        }
     )
 
 
