@@ -25,6 +25,7 @@ VERBS = {
     "plan": ("plan.plan", "memory, time and money of a run on TPUs, without one"),
     "ablate": ("ablate.ablate", "a study of vocabularies: which one, by how much, how sure"),
     "train": ("train.train", "train the experiment of a config file; any of its fields is a flag"),
+    "finetune": ("finetune.finetune", "a trained or imported model goes on with another dataset"),
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
     "harness": ("harness.harness", "tasks of lm-evaluation-harness on a trained model"),
     "generate": ("generate.generate", "continue a prompt"),

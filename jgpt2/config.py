@@ -276,6 +276,42 @@ class LossPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Which parameters a fine-tuning changes, and how."""
+
+    method: Literal["full", "lora"] = "full"
+    """full trains the parameters themselves; lora small adapters beside the kernels of the blocks,
+    all else staying as it is (Hu et al. 2021, section 4.1)."""
+    lora_rank: int = 8
+    """Width of an adapter; with full it plays no part."""
+    lora_alpha: float = 16.0
+    """An adapter counts alpha / rank times; with full it plays no part."""
+    frozen_layers: int | None = None
+    """Lowest blocks that stay as they are, and with them the embeddings; 0 keeps only these."""
+
+    def __post_init__(self) -> None:
+        for name in ("lora_rank", "lora_alpha"):
+            value = getattr(self, name)
+            _require(value > 0, f"tuning.{name}={value} is not positive; 8 and 16 are usual.")
+        _require(
+            self.frozen_layers is None or self.frozen_layers >= 0,
+            f"tuning.frozen_layers={self.frozen_layers} is negative; 0 keeps the embeddings alone.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The model that a run starts from, in place of drawn parameters."""
+
+    model: str
+    """Fingerprint of its run, or of its imported folder."""
+    step: int
+    """Which of its checkpoints."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """What of it is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One training run."""
 
@@ -305,8 +341,11 @@ class Experiment:
     """What is kept while the run goes on."""
     loss_policy: LossPolicy = field(default_factory=LossPolicy)
     """What is done about a loss that is no number, or that jumps."""
+    start: Start | None = None
+    """The model that is fine-tuned; None trains from drawn parameters."""
 
     def __post_init__(self) -> None:
+        self._require_layers_to_train()
         if isinstance(self.dataset, str):
             return
         _require(
@@ -320,6 +359,19 @@ class Experiment:
                 f"dataset.{name}={weight} is no weight; give each dataset a number above 0 (they "
                 "need not sum to 1), or leave it out.",
             )
+
+    def _require_layers_to_train(self) -> None:
+        frozen = (self.start and self.start.tuning.frozen_layers) or 0
+        _require(
+            frozen < self.model.layers,
+            f"tuning.frozen_layers={frozen} leaves none of {self.model.layers} blocks to train; "
+            f"choose {self.model.layers - 1} or fewer.",
+        )
+        _require(
+            frozen == 0 or not self.model.scan_layers,
+            f"tuning.frozen_layers={frozen} parts the blocks, which model.scan_layers holds in one "
+            "array; set model.scan_layers to False.",
+        )
 
     @property
     def weights(self) -> dict[str, float]:

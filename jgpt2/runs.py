@@ -18,7 +18,7 @@ from flax import nnx
 from jgpt2 import checkpoint, config, configio, integrity, manifest, storage
 from jgpt2.config import Experiment, Mesh
 from jgpt2.errors import DamageError, InputError
-from jgpt2.model import gpt2, sharding
+from jgpt2.model import gpt2, lora, sharding
 from jgpt2.tokenizer import load as tokenizer_load
 from jgpt2.tokenizer.base import Tokenizer
 
@@ -177,12 +177,25 @@ class OpenModel:
     """Fingerprint of the run."""
 
 
-def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = None) -> OpenModel:
-    """Loads a checkpoint's parameters: `step`, or the best by validation bits per byte.
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint of a model, chosen but not yet read."""
 
-    The parameters are placed on `mesh` (None: every device holds a copy of all of them). Raises
-    InputError when the run or step does not exist or the model does not divide over the mesh,
-    DamageError when a file fails verification.
+    folder: Path
+    name: str
+    shape: config.Model
+    tuning: config.Tuning | None
+    """How the model was fine-tuned, if it was."""
+    tokenizer: Tokenizer
+    step: int
+    fingerprint: str
+    """Fingerprint of the run."""
+
+
+def find(folder: Path, *, step: int | None = None) -> Found:
+    """The checkpoint `step` of a run, or the best by validation bits per byte.
+
+    Raises InputError when the run or step does not exist, DamageError when the run is damaged.
     """
     experiment = read_config(folder)
     tokenizer = tokenizer_load.load(folder / TOKENIZER)
@@ -196,17 +209,41 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     if not integrity.steps(checkpoints):
         raise InputError(f"{folder} has no complete checkpoint; train it to its first one.")
     chosen = integrity.best_step(checkpoints) if step is None else step
-    graphdef, abstract = gpt2.abstract(experiment.model, tokenizer.vocab_size)
+    integrity.require(checkpoints, chosen)
+    return Found(
+        folder=folder,
+        name=record.name,
+        shape=experiment.model,
+        tuning=experiment.start and experiment.start.tuning,
+        tokenizer=tokenizer,
+        step=chosen,
+        fingerprint=record.fingerprint,
+    )
+
+
+def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = None) -> OpenModel:
+    """Loads a checkpoint's parameters: `step`, or the best by validation bits per byte.
+
+    The parameters are placed on `mesh` (None: every device holds a copy of all of them), adapters
+    merged into what they adapt. Raises what `find` raises, InputError when the model does not
+    divide over the mesh, DamageError when a file fails verification.
+    """
+    found = find(folder, step=step)
+    vocab_size = found.tokenizer.vocab_size
+    graphdef, _ = gpt2.abstract(found.shape, vocab_size)
+    _, saved = lora.abstract(found.shape, vocab_size, found.tuning)
     device_mesh = sharding.make_mesh(mesh or Mesh())
     # Any number of rows will do here: batches are not cut up by this mesh.
     rows = device_mesh.size
-    sharding.check(experiment.model, gpt2.padded_vocab(tokenizer.vocab_size), rows, device_mesh)
-    placed = jax.tree.map(
-        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-        abstract,
-        sharding.shardings(abstract, device_mesh),
-    )
-    params = checkpoint.restore_params(checkpoints, chosen, placed)
+    sharding.check(found.shape, gpt2.padded_vocab(vocab_size), rows, device_mesh)
+    placed = sharding.placed(saved, device_mesh)
+    params = checkpoint.restore_params(folder / CHECKPOINTS, found.step, placed)
     return OpenModel(
-        experiment.model, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint
+        found.shape,
+        graphdef,
+        lora.merged(params, found.tuning),
+        found.tokenizer,
+        found.step,
+        device_mesh,
+        found.fingerprint,
     )

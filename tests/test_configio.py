@@ -54,6 +54,11 @@ OTHERS = {
     "loss_policy.window": 64,
     "loss_policy.batches": 1,
     "loss_policy.limit": 5,
+    "start": {
+        "model": "ab" * 32,
+        "step": 7,
+        "tuning": {"method": "lora", "lora_rank": 4, "lora_alpha": 8.0, "frozen_layers": 1},
+    },
 }
 """Dotted path -> another value than that of EXPERIMENT; budgets in other units stand apart."""
 BUDGETS = ("budget.tokens", "budget.num_bytes", "budget.flops")

@@ -130,7 +130,7 @@ class Adapter:
         return self._row(whole[cut:]), self._row(rest), shared - cut
 
     def _row(self, ids: Int[np.ndarray, " tokens"]) -> Int[np.ndarray, " tokens1"]:
-        return np.concatenate([[self.model.tokenizer.eot], ids])
+        return np.concatenate([[self.model.tokenizer.begin], ids])
 
     def _score(self, rows: Sequence[Int[np.ndarray, " tokens1"]]) -> list[continuations.Told]:
         mesh = self.model.mesh

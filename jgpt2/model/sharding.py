@@ -55,6 +55,15 @@ PARAM_AXES: dict[tuple[str, ...], tuple[str | None, ...]] = {
     ("up", "bias"): ("mlp",),
     ("down", "kernel"): ("mlp", "embed"),
     ("down", "bias"): (None,),
+    # Adapters are too small to be shared out by fsdp.
+    ("qkv", "lora_in"): (None, None),
+    ("qkv", "lora_out"): (None, None, "heads"),
+    ("out", "lora_in"): ("heads", None),
+    ("out", "lora_out"): (None, None),
+    ("up", "lora_in"): (None, None),
+    ("up", "lora_out"): (None, "mlp"),
+    ("down", "lora_in"): ("mlp", None),
+    ("down", "lora_out"): (None, None),
     ("attention_norm", "scale"): (None,),
     ("attention_norm", "bias"): (None,),
     ("mlp_norm", "scale"): (None,),
@@ -163,6 +172,15 @@ def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
     a parameter that the table does not know.
     """
     return jax.tree.map(lambda place: NamedSharding(mesh, place), specs(tree, mesh))
+
+
+def placed(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+    """Shape, type and place of each leaf of such a tree, of arrays or of their shapes."""
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        tree,
+        shardings(tree, mesh),
+    )
 
 
 def specs(tree: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> Any:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jgpt2 import config, manifest, storage
+from jgpt2 import config, manifest, runs, storage
 from jgpt2.corpus import dataset, records
 from jgpt2.data import mixture, tokens
 from jgpt2.errors import DamageError, InputError
 from jgpt2.evaluate import bits
 from jgpt2.processes import Group
 from jgpt2.tokenizer import load
-from jgpt2.train import setup
+from jgpt2.train import setup, start
 
 _LONGEST_BUILD_S = 7 * 24 * 3600
 """No limit in practice: who waits hears at once when the process that builds ends."""
@@ -29,6 +29,8 @@ class Places:
     """Folder of datasets."""
     tokenizers: Path = Path("tokenizers")
     """Folder of tokenizers."""
+    start: Path | None = None
+    """Folder of the model that a fine-tuning starts from, with its vocabulary."""
 
 
 def gather(
@@ -46,8 +48,13 @@ def gather(
     InputError when a name is not found, when dataset, tokenizer and store do not belong together,
     or when the experiment does not divide over the devices.
     """
-    folders = {name: _dataset_folder(places, name) for name in experiment.weights}
-    tokenizer_folder = load.find(places.tokenizers, experiment.tokenizer)
+    folders = {name: dataset_folder(places, name) for name in experiment.weights}
+    started = start.find(experiment, places.start)
+    tokenizer_folder = (
+        load.find(places.tokenizers, experiment.tokenizer)
+        if started is None
+        else started.folder / runs.TOKENIZER
+    )
     tokenizer = load.load(tokenizer_folder)
     setup.make_mesh(experiment, tokenizer.vocab_size)  # refused before the stores, which take long
     group = group or Group()
@@ -55,7 +62,9 @@ def gather(
         if is_turn:
             _build_stores(folders.values(), tokenizer_folder, experiment.tokenizer, workers, report)
         group.barrier("token stores", timeout_s=_LONGEST_BUILD_S)
-    validation = _validation(folders, experiment.weights, experiment.evaluation.max_bytes)
+    validation = first_documents(
+        folders, experiment.weights, "validation", experiment.evaluation.max_bytes
+    )
     return setup.Inputs(
         stores={
             name: tokens.open_store(
@@ -69,6 +78,7 @@ def gather(
         validation=bits.prepare(
             [(document.id, document.source, document.text) for document in validation], tokenizer
         ),
+        start=started,
     )
 
 
@@ -77,7 +87,8 @@ def store_path(dataset_folder: Path, tokenizer: str) -> Path:
     return dataset_folder / "tokens" / tokenizer
 
 
-def _dataset_folder(places: Places, name: str) -> Path:
+def dataset_folder(places: Places, name: str) -> Path:
+    """The folder of the dataset of that name; InputError lists those there are."""
     folder = places.datasets / name
     if manifest.exists(folder):
         return folder
@@ -120,19 +131,19 @@ def _build_stores(
         earlier_bytes += num_bytes
 
 
-def _validation(
-    folders: Mapping[str, Path], weights: Mapping[str, float], max_bytes: int | None
+def first_documents(
+    folders: Mapping[str, Path], weights: Mapping[str, float], split: str, max_bytes: int | None
 ) -> list[records.Document]:
-    """Documents of each dataset's validation split; of `max_bytes` each has its share by weight."""
+    """Documents of each dataset's split; of `max_bytes` each has its share by weight."""
     chosen: list[records.Document] = []
     shares = mixture.byte_shares(weights[name] for name in folders)
     for folder, share in zip(folders.values(), shares, strict=True):
         own_bytes = None if max_bytes is None else int(max_bytes * share)
-        chosen += _first_documents(dataset.open_split(folder, "validation"), own_bytes)
+        chosen += _that_fit(dataset.open_split(folder, split), own_bytes)
     return chosen
 
 
-def _first_documents(
+def _that_fit(
     documents: Iterable[records.Document], max_bytes: int | None
 ) -> list[records.Document]:
     """Whole documents in order while they fit into `max_bytes`; the first one always."""

@@ -15,7 +15,7 @@ import jax
 from jgpt2 import checkpoint, config, manifest, runs
 from jgpt2.errors import InputError
 from jgpt2.processes import Group
-from jgpt2.train import policy, setup
+from jgpt2.train import policy, setup, start
 from jgpt2.train.activity import Activity
 from jgpt2.train.events import REWIND, Events
 from jgpt2.train.goodput import Ledger
@@ -174,7 +174,9 @@ def _restore(run: OpenRun, events: Events, upto: int | None) -> tuple[int, Train
     if upto is None:
         _say_what_is_read(run)
     with run.activity.during("init"):
-        return 0, run.trainer.program.initialise()
+        if run.inputs.start is None:
+            return 0, run.trainer.program.initialise()
+        return 0, run.trainer.program.begin(start.load(run.inputs.start, run.settings))
 
 
 def _say_what_is_read(run: OpenRun) -> None:

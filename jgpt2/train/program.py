@@ -15,8 +15,8 @@ import numpy.typing as npt
 from jax.sharding import Mesh
 
 from jgpt2 import chips, config
-from jgpt2.model import gpt2, sharding
-from jgpt2.train import compiler, optim
+from jgpt2.model import gpt2, lora, sharding
+from jgpt2.train import compiler, optim, trained
 from jgpt2.train.step import Metrics, TrainState, train_step
 
 
@@ -28,6 +28,9 @@ class Program:
     step: Callable[[TrainState, jax.Array, jax.Array, jax.Array], tuple[TrainState, Metrics]]
     """(state, rows, token_bytes, loss_limit) -> (state, metrics), jitted; the state is donated."""
     initialise: Callable[[], TrainState]
+    """The first state of a run with drawn parameters."""
+    begin: Callable[[gpt2.Params], TrainState]
+    """The first state of a run that starts from a model's parameters, which are donated."""
     abstract_state: TrainState
     """Shapes, types and places of the state."""
     abstract_rows: jax.ShapeDtypeStruct
@@ -73,19 +76,23 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
         experiment.schedule, peak_lr=experiment.optimizer.peak_lr, num_steps=num_steps
     )
     optimizer = optim.make(experiment.optimizer, lr)
-    graphdef, _ = gpt2.abstract(model, vocab_size)
+    tuning = experiment.start and experiment.start.tuning
+    graphdef, like = lora.abstract(model, vocab_size, tuning)
 
     def draw() -> gpt2.Params:
         return gpt2.create(model, vocab_size, experiment.seed)[1]
 
     def start(params: gpt2.Params) -> TrainState:
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        params = lora.add(params, like, experiment.seed)
+        opt_state = optimizer.init(trained.split(params, tuning)[0])
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
-    abstract = jax.eval_shape(lambda: start(draw()))
+    drawn = jax.eval_shape(draw)
+    abstract = jax.eval_shape(start, drawn)
     shardings = sharding.shardings(abstract, mesh)
     by_row, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     # Two programs: the moments get the room that random numbers take while the weights are drawn.
-    draw_placed = jax.jit(draw, out_shardings=shardings.params)
+    draw_placed = jax.jit(draw, out_shardings=sharding.shardings(drawn, mesh))
     start_placed = jax.jit(start, donate_argnums=0, out_shardings=shardings)
     step = jax.jit(
         partial(
@@ -96,6 +103,7 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
             accumulation=batch.accumulation,
             dropout_seed=experiment.seed if model.dropout else None,
             skips=experiment.loss_policy.action == "skip",
+            tuning=tuning,
         ),
         donate_argnums=0,
         in_shardings=(shardings, by_row, everywhere, everywhere),
@@ -106,11 +114,8 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
         mesh=mesh,
         step=step,
         initialise=lambda: start_placed(draw_placed()),
-        abstract_state=jax.tree.map(
-            lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-            abstract,
-            shardings,
-        ),
+        begin=start_placed,
+        abstract_state=sharding.placed(abstract, mesh),
         abstract_rows=jax.ShapeDtypeStruct(
             (batch.sequences, model.context + 1), jnp.int32, sharding=by_row
         ),

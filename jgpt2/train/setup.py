@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jgpt2 import config
+from jgpt2 import config, runs
 from jgpt2.data import mixture, tokens
 from jgpt2.evaluate import bits
 from jgpt2.model import count, gpt2, sharding
@@ -29,6 +29,8 @@ class Inputs:
     tokenizer_folder: Path
     validation: Sequence[bits.Scorable]
     """Documents scored during training, in order, up to `evaluation.max_bytes`."""
+    start: runs.Found | None = None
+    """The model that a fine-tuning starts from."""
 
     @property
     def parents(self) -> dict[str, str]:
@@ -36,7 +38,7 @@ class Inputs:
 
         A dataset alone and its token store are `dataset` and `tokens`; of several each is named.
         """
-        parents: dict[str, str] = {}
+        parents = {} if self.start is None else {"start": self.start.fingerprint}
         for name, store in self.stores.items():
             of = f" {name}" if len(self.stores) > 1 else ""
             parents |= {

@@ -16,7 +16,10 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Key
 
-from jgpt2.model import gpt2, loss, sharding, tuning
+from jgpt2 import config
+from jgpt2.model import gpt2, loss, sharding
+from jgpt2.model import tuning as devices
+from jgpt2.train import trained
 
 _DROPOUT = zlib.crc32(b"dropout")
 """Names the random numbers of dropout, apart from those of the initial weights."""
@@ -56,6 +59,7 @@ def train_step(
     accumulation: int,
     dropout_seed: int | None,
     skips: bool = False,
+    tuning: config.Tuning | None = None,
 ) -> tuple[TrainState, Metrics]:
     """The state after one AdamW step on the global batch.
 
@@ -63,21 +67,24 @@ def train_step(
     above 1 the batch is worked through in that many parts whose gradients are averaged: same
     result, less memory. `dropout_seed` decides, with the step, what is dropped; None drops nothing.
     Where it `skips`, a loss above `loss_limit`, or one that is not finite, moves nothing but the
-    count of steps; without, `loss_limit` is no part of the program.
+    count of steps; without, `loss_limit` is no part of the program. `tuning` says which parameters
+    are trained; None trains all.
     """
     rng = None
     if dropout_seed is not None:
         rng = jax.random.fold_in(jax.random.key(dropout_seed), _DROPOUT)
         rng = jax.random.fold_in(rng, state.step)
+    old_params, frozen = trained.split(state.params, tuning)
     value, grads = loss_and_grads(
-        state.params,
+        old_params,
         rows_BT1,
         rng,
         graphdef=graphdef,
         accumulation=accumulation,
+        frozen=frozen,
     )
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = cast(gpt2.Params, optax.apply_updates(state.params, updates))
+    updates, opt_state = optimizer.update(grads, state.opt_state, old_params)
+    params = cast(gpt2.Params, optax.apply_updates(old_params, updates))
     metrics = Metrics(
         loss=value,
         grad_norm=optax.tree.norm(grads),
@@ -86,9 +93,9 @@ def train_step(
     )
     if skips:
         is_right = jnp.isfinite(value) & jnp.isfinite(metrics.grad_norm) & (value <= loss_limit)
-        old, new = (state.params, state.opt_state), (params, opt_state)
+        old, new = (old_params, state.opt_state), (params, opt_state)
         params, opt_state = jax.tree.map(partial(jnp.where, is_right), new, old)
-    return TrainState(state.step + 1, params, opt_state), metrics
+    return TrainState(state.step + 1, trained.join(params, frozen), opt_state), metrics
 
 
 def loss_and_grads(
@@ -98,46 +105,54 @@ def loss_and_grads(
     *,
     graphdef: nnx.GraphDef[gpt2.GPT2],
     accumulation: int = 1,
+    frozen: gpt2.Params | None = None,
 ) -> tuple[Float[Array, ""], gpt2.Params]:
     """The mean loss of the global batch, and its gradients placed as the parameters are.
+
+    `frozen` are parameters beside `params` that have no gradients.
 
     On a mesh of `data × fsdp` every device works on its own rows and says what it sends; shares of
     heads (`tensor`), and dropout, whose masks are drawn for the global batch, go by the compiler.
     """
+    frozen = frozen or {}
     mesh = jax.sharding.get_abstract_mesh()
     num_targets = rows_BT1.shape[0] * (rows_BT1.shape[1] - 1)
     share = partial(_share_of_mean, graphdef=graphdef, num_targets=num_targets)
     of_rows = partial(_of_rows, share, accumulation=accumulation)
-    is_alone = mesh.empty or tuning.is_whole_on_cpu()  # even a sum of one is a copy on a CPU
+    is_alone = mesh.empty or devices.is_whole_on_cpu()  # even a sum of one is a copy on a CPU
     if is_alone or mesh.shape["tensor"] > 1 or rng is not None:
-        return of_rows(params, rows_BT1, rng)
+        return of_rows(params, frozen, rows_BT1, rng)
 
-    def of_device(params: gpt2.Params, rows_BT1: Array) -> tuple[Array, gpt2.Params]:
-        value, grads = of_rows(params, rows_BT1, None)
-        grads = sharding.reduce(grads, _compute_dtype(graphdef, params))
+    def of_device(
+        params: gpt2.Params, frozen: gpt2.Params, rows_BT1: Array
+    ) -> tuple[Array, gpt2.Params]:
+        value, grads = of_rows(params, frozen, rows_BT1, None)
+        grads = sharding.reduce(grads, _compute_dtype(graphdef, trained.join(params, frozen)))
         return jax.lax.psum(value, sharding.BATCH_AXES), grads
 
     places = sharding.specs(params, mesh)
     return jax.shard_map(
         of_device,
-        in_specs=(places, sharding.spec(("batch",))),
+        in_specs=(places, sharding.specs(frozen, mesh), sharding.spec(("batch",))),
         out_specs=(P(), places),
         check_vma=False,
-    )(params, rows_BT1)
+    )(params, frozen, rows_BT1)
 
 
 def _compute_dtype(graphdef: nnx.GraphDef[gpt2.GPT2], params: gpt2.Params) -> str:
     return nnx.merge(graphdef, params).model.compute_dtype
 
 
-def _of_rows(share, params, rows_BT1, rng, *, accumulation):
+def _of_rows(share, params, frozen, rows_BT1, rng, *, accumulation):
+    share = partial(share, frozen=frozen)
     if accumulation == 1:
         return jax.value_and_grad(share)(params, rows_BT1, rng)
     return _accumulate(share, params, rows_BT1, rng, accumulation)
 
 
-def _share_of_mean(params, rows_BT1, rng, *, graphdef, num_targets):
+def _share_of_mean(params, rows_BT1, rng, *, frozen, graphdef, num_targets):
     """What these rows add to the mean over all targets of the global batch."""
+    params = trained.join(params, frozen)
     outer = {name: params[name] for name in params if name != "blocks"}
     outer = sharding.gather(outer, _compute_dtype(graphdef, params))
     # Each block is gathered where it is used.

@@ -6,7 +6,7 @@ from typing import Any
 
 from jgpt2.errors import StoppedError
 from jgpt2.evaluate import bits
-from jgpt2.model import gpt2, sharding
+from jgpt2.model import gpt2, lora, sharding
 from jgpt2.train.activity import Activity
 from jgpt2.train.setup import Inputs, Trainer
 from jgpt2.train.stop import StopRequest
@@ -24,6 +24,8 @@ def evaluator(
     """
     model = trainer.experiment.model
     graphdef, _ = gpt2.abstract(model, inputs.tokenizer.vocab_size)
+    start = trainer.experiment.start
+    tuning = start and start.tuning
 
     def poll(num_done: int, num_windows: int) -> None:
         activity.beat()
@@ -35,7 +37,7 @@ def evaluator(
         started_s = time.perf_counter()
         scores = bits.score(
             graphdef,
-            params,
+            lora.merged(params, tuning),
             inputs.validation,
             model=model,
             eot=inputs.tokenizer.eot,

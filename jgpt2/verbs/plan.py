@@ -73,7 +73,7 @@ def _verb(authored: Experiment) -> Callable[..., int]:
 
     def verb(
         asked: Annotated[Asked, unprefixed],
-        experiment: Annotated[Experiment, unprefixed] = authored,
+        experiment: Annotated[Experiment, unprefixed, tyro.conf.AvoidSubcommands] = authored,
     ) -> int:
         return _run(asked, experiment)
 

@@ -54,7 +54,7 @@ def _verb(authored: Experiment) -> Callable[..., int]:
         where: Annotated[Where, unprefixed],
         operation: Annotated[Operation, unprefixed] = _OPERATION,
         processes: Settings = _PROCESSES,
-        experiment: Annotated[Experiment, unprefixed] = authored,
+        experiment: Annotated[Experiment, unprefixed, tyro.conf.AvoidSubcommands] = authored,
     ) -> int:
         from jgpt2.train import stop
 
