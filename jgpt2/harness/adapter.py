@@ -160,6 +160,7 @@ class Adapter:
             self.model.params,
             self.model.shape,
             [ids[-room:] for ids in encoded],
+            begin=self.model.tokenizer.begin,
             eot=self.model.tokenizer.eot,
             sampler=asked.sampler,
             seed=self._seed,
