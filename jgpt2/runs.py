@@ -23,6 +23,8 @@ from jgpt2.tokenizer import load as tokenizer_load
 from jgpt2.tokenizer.base import Tokenizer
 
 CONFIG = "config.json"
+SHAPE = "shape.json"
+"""In place of a run's config, what is known of a model that was trained elsewhere."""
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -54,8 +56,7 @@ def create(
     storage.remove_tree(building / TOKENIZER)  # of a creation that was killed
     storage.remove_tree(folder / TOKENIZER)
     try:
-        for name in (manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files):
-            storage.write_bytes(building / TOKENIZER / name, (tokenizer / name).read_bytes())
+        manifest.copy(tokenizer, building / TOKENIZER, kind="tokenizer")
         manifest.write_text(building / CONFIG, configio.to_json(experiment))
         manifest.write(
             building,
@@ -119,6 +120,14 @@ def read_config(folder: Path) -> Experiment:
     return configio.load(folder / CONFIG)
 
 
+def read_shape(folder: Path) -> config.Model:
+    """The shape of the model of a run, or of an imported one; errors as of `read_config`."""
+    if not (folder / SHAPE).is_file():
+        return read_config(folder).model
+    manifest.verify(folder, kind="import")
+    return configio.model_from_json((folder / SHAPE).read_text("utf-8"))
+
+
 def is_complete(folder: Path, last_step: int) -> bool:
     """Whether the last step of a run is saved and evaluated."""
     if integrity.steps(folder / CHECKPOINTS)[-1:] != [last_step]:
@@ -174,19 +183,20 @@ class OpenModel:
     mesh: jax.sharding.Mesh
     """Where the parameters lie."""
     fingerprint: str
-    """Fingerprint of the run."""
+    """Fingerprint of the run, or of the imported folder."""
 
 
 def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = None) -> OpenModel:
     """Loads a checkpoint's parameters: `step`, or the best by validation bits per byte.
 
-    The parameters are placed on `mesh` (None: every device holds a copy of all of them). Raises
-    InputError when the run or step does not exist or the model does not divide over the mesh,
-    DamageError when a file fails verification.
+    `folder` is a run, or what `jgpt2 import` made of a checkpoint from elsewhere. The parameters
+    are placed on `mesh` (None: every device holds a copy of all of them). Raises InputError when
+    the folder or step does not exist or the model does not divide over the mesh, DamageError when
+    a file fails verification.
     """
-    experiment = read_config(folder)
+    shape = read_shape(folder)
     tokenizer = tokenizer_load.load(folder / TOKENIZER)
-    record = manifest.read(folder, kind="run")
+    record = manifest.read(folder)
     if tokenizer.fingerprint != record.parents["tokenizer"]:
         raise DamageError(
             f"{folder / TOKENIZER} has fingerprint {tokenizer.fingerprint[:12]}, but the run was "
@@ -196,17 +206,15 @@ def open_model(folder: Path, *, step: int | None = None, mesh: Mesh | None = Non
     if not integrity.steps(checkpoints):
         raise InputError(f"{folder} has no complete checkpoint; train it to its first one.")
     chosen = integrity.best_step(checkpoints) if step is None else step
-    graphdef, abstract = gpt2.abstract(experiment.model, tokenizer.vocab_size)
+    graphdef, abstract = gpt2.abstract(shape, tokenizer.vocab_size)
     device_mesh = sharding.make_mesh(mesh or Mesh())
     # Any number of rows will do here: batches are not cut up by this mesh.
     rows = device_mesh.size
-    sharding.check(experiment.model, gpt2.padded_vocab(tokenizer.vocab_size), rows, device_mesh)
+    sharding.check(shape, gpt2.padded_vocab(tokenizer.vocab_size), rows, device_mesh)
     placed = jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
         abstract,
         sharding.shardings(abstract, device_mesh),
     )
     params = checkpoint.restore_params(checkpoints, chosen, placed)
-    return OpenModel(
-        experiment.model, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint
-    )
+    return OpenModel(shape, graphdef, params, tokenizer, chosen, device_mesh, record.fingerprint)
