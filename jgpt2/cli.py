@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": ("evaluate.evaluate", "bits per byte of a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
     "export": ("export.export", "a checkpoint as a folder that transformers loads"),
+    "import": ("importing.import_model", "a GPT-2 from elsewhere, to be scored like a run"),
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),
     "inspect": ("describe.inspect", "what an artefact is and what it was made from"),

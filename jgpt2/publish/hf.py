@@ -103,7 +103,7 @@ def _indexed(index: Path) -> dict[str, set[str]]:
         if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
             raise DamageError(
                 f"{index} has {tensor} in {file!r:.80}, which is no name of a safetensors file "
-                "beside it; it was made by no program of the field: do not use what lies here."
+                "beside it; fetch it again from who made it."
             )
         files.setdefault(file, set()).add(tensor)
     return files
