@@ -25,6 +25,8 @@ PAGES = (
                 "ablation.ja",
                 "publish",
                 "publish.ja",
+                "import",
+                "import.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )
