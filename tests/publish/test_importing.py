@@ -126,6 +126,15 @@ def test_an_imported_model_is_scored_writes_and_says_what_it_is(walk, command, t
     assert outcome.exit_code == 3 and str(array) in outcome.err
 
 
+def test_a_shape_that_was_changed_is_damage(foreign, command, tmp_path):
+    imported = tmp_path / "i"
+    assert command("import", foreign(), imported, "--tokenizer", BYTE).exit_code == 0
+    shape = (imported / runs.SHAPE).read_text("utf-8")
+    (imported / runs.SHAPE).write_text(shape.replace('"heads": 2', '"heads": 4'), "utf-8")
+    outcome = command("generate", imported, "--prompt", "港", "--max-tokens", 2)
+    assert outcome.exit_code == 3 and "shape.json does not match its SHA-256" in outcome.err
+
+
 def test_stacked_blocks_are_exported_and_come_back(tensors, command, tmp_path):
     run, exported, imported = tmp_path / "run", tmp_path / "e", tmp_path / "i"
     stacked = dataclasses.replace(SHAPE, scan_layers=True)
