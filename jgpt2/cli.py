@@ -30,6 +30,7 @@ VERBS = {
     "harness": ("harness.harness", "tasks of lm-evaluation-harness on a trained model"),
     "generate": ("generate.generate", "continue a prompt"),
     "export": ("export.export", "a checkpoint as a folder that transformers loads"),
+    "import": ("importing.import_model", "a GPT-2 from elsewhere, to be scored like a run"),
     "upload": ("upload.upload", "an exported folder as a revision on the Hugging Face Hub"),
     "benchmark": ("benchmark.benchmark", "train, decode, tokenise, load: measured on this device"),
     "count": ("describe.count", "parameters and FLOPs of a size, for a vocabulary"),

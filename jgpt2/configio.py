@@ -10,7 +10,7 @@ from typing import Any
 
 import cattrs
 
-from jgpt2.config import Dataset, Experiment
+from jgpt2.config import Dataset, Experiment, Model
 from jgpt2.errors import InputError
 
 
@@ -69,13 +69,22 @@ def load(path: Path) -> Experiment:
     return from_json(to_json(config))
 
 
-def to_json(config: Experiment) -> str:
-    """The record of an experiment: every field, indented, in the order of the class."""
+def to_json(config: Experiment | Model) -> str:
+    """The record of an experiment or a shape: every field, indented, in the order of the class."""
     return json.dumps(dataclasses.asdict(config), ensure_ascii=False, indent=2) + "\n"
 
 
 def from_json(text: str) -> Experiment:
     """The experiment of a record made by `to_json`; unknown or missing fields are an InputError."""
+    return _from_json(text, Experiment)
+
+
+def model_from_json(text: str) -> Model:
+    """The shape of a record made by `to_json`; errors as of `from_json`."""
+    return _from_json(text, Model)
+
+
+def _from_json[Record](text: str, kind: type[Record]) -> Record:
     try:
         record = json.loads(text, object_pairs_hook=_without_repeats)
     except json.JSONDecodeError as error:
@@ -88,7 +97,7 @@ def from_json(text: str) -> Experiment:
             "restore it or start anew."
         )
     try:
-        return _CONVERTER.structure(record, Experiment)
+        return _CONVERTER.structure(record, kind)
     except cattrs.BaseValidationError as error:
         problems = "; ".join(cattrs.transform_error(error, format_exception=_problem))
         raise InputError(

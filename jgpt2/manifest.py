@@ -25,7 +25,7 @@ class Manifest:
     """Identity of one artefact folder."""
 
     kind: str
-    """dataset, tokenizer, tokens, run or export."""
+    """dataset, tokenizer, tokens, run, export or import."""
     name: str
     """What users call it; not part of the fingerprint."""
     fingerprint: str
@@ -95,11 +95,23 @@ def read(folder: Path, *, kind: str | None = None) -> Manifest:
         _ = [(entry["num_bytes"], entry["sha256"]) for entry in manifest.files.values()]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamageError(f"{path} cannot be read ({error}); restore it or build again.") from error
+    for file in manifest.files:
+        if file.startswith("/") or ".." in file.split("/"):
+            raise DamageError(
+                f"{path} lists {file!r}, which is no path inside the folder; it was changed: do "
+                "not use what lies here."
+            )
     if kind is not None and manifest.kind != kind:
         raise InputError(
             f"{folder} holds a {manifest.kind}, not a {kind}; give the folder of a {kind}."
         )
     return manifest
+
+
+def copy(folder: Path, target: Path, *, kind: str | None = None) -> None:
+    """Copies a finished artefact: the files that its manifest lists, and the manifest last."""
+    for name in (*read(folder, kind=kind).files, FILE_NAME):
+        storage.write_bytes(target / name, (folder / name).read_bytes())
 
 
 def verify(folder: Path, *, kind: str | None = None, part: int = 0, parts: int = 1) -> Manifest:

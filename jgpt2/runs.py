@@ -23,6 +23,8 @@ from jgpt2.tokenizer import load as tokenizer_load
 from jgpt2.tokenizer.base import Tokenizer
 
 CONFIG = "config.json"
+SHAPE = "shape.json"
+"""In place of a run's config, what is known of a model that was trained elsewhere."""
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -54,8 +56,7 @@ def create(
     storage.remove_tree(building / TOKENIZER)  # of a creation that was killed
     storage.remove_tree(folder / TOKENIZER)
     try:
-        for name in (manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files):
-            storage.write_bytes(building / TOKENIZER / name, (tokenizer / name).read_bytes())
+        manifest.copy(tokenizer, building / TOKENIZER, kind="tokenizer")
         manifest.write_text(building / CONFIG, configio.to_json(experiment))
         manifest.write(
             building,
@@ -119,6 +120,14 @@ def read_config(folder: Path) -> Experiment:
     return configio.load(folder / CONFIG)
 
 
+def read_shape(folder: Path) -> config.Model:
+    """The shape of the model of a run, or of an imported one; errors as of `read_config`."""
+    if not (folder / SHAPE).is_file():
+        return read_config(folder).model
+    manifest.verify(folder, kind="import")
+    return configio.model_from_json((folder / SHAPE).read_text("utf-8"))
+
+
 def is_complete(folder: Path, last_step: int) -> bool:
     """Whether the last step of a run is saved and evaluated."""
     if integrity.steps(folder / CHECKPOINTS)[-1:] != [last_step]:
@@ -174,7 +183,7 @@ class OpenModel:
     mesh: jax.sharding.Mesh
     """Where the parameters lie."""
     fingerprint: str
-    """Fingerprint of the run."""
+    """Fingerprint of the run, or of the imported folder."""
 
 
 @dataclass(frozen=True)
@@ -193,13 +202,13 @@ class Found:
 
 
 def find(folder: Path, *, step: int | None = None) -> Found:
-    """The checkpoint `step` of a run, or the best by validation bits per byte.
+    """The checkpoint `step` of a run or an imported model, or the best by validation bits per byte.
 
     Raises InputError when the run or step does not exist, DamageError when the run is damaged.
     """
-    experiment = read_config(folder)
+    shape = read_shape(folder)
     tokenizer = tokenizer_load.load(folder / TOKENIZER)
-    record = manifest.read(folder, kind="run")
+    record = manifest.read(folder)
     if tokenizer.fingerprint != record.parents["tokenizer"]:
         raise DamageError(
             f"{folder / TOKENIZER} has fingerprint {tokenizer.fingerprint[:12]}, but the run was "
@@ -210,11 +219,12 @@ def find(folder: Path, *, step: int | None = None) -> Found:
         raise InputError(f"{folder} has no complete checkpoint; train it to its first one.")
     chosen = integrity.best_step(checkpoints) if step is None else step
     integrity.require(checkpoints, chosen)
+    start = read_config(folder).start if record.kind == "run" else None
     return Found(
         folder=folder,
         name=record.name,
-        shape=experiment.model,
-        tuning=experiment.start and experiment.start.tuning,
+        shape=shape,
+        tuning=start and start.tuning,
         tokenizer=tokenizer,
         step=chosen,
         fingerprint=record.fingerprint,

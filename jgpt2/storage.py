@@ -251,6 +251,25 @@ def scratch(target: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
+def drafted(out: Path) -> Iterator[Path]:
+    """A new folder on this machine, which becomes `out` in the end; gone when something fails.
+
+    Raises InputError where `out` exists.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
+    draft = out.with_name(f".{out.name}.draft")
+    remove_tree(draft)  # of one that was killed
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        draft.rename(out)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Holds the lock `file`, on this machine, against other processes; it is gone afterwards.
 

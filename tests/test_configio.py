@@ -291,3 +291,10 @@ def test_a_record_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "config.json").write_bytes('{"name": "標本"}'.encode("shift_jis"))
     with pytest.raises(InputError, match=r"config\.json is not UTF-8 .*; restore it"):
         configio.load(tmp_path / "config.json")
+
+
+def test_a_shape_alone_has_a_record_too():
+    shape = config.Model(layers=2, embed_dim=8, heads=2, dropout=0.1)
+    assert configio.model_from_json(configio.to_json(shape)) == shape
+    with pytest.raises(InputError, match="layers"):
+        configio.model_from_json('{"layers": "2", "embed_dim": 8, "heads": 2}')

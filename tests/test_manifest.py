@@ -208,3 +208,22 @@ def test_write_text_touches_nothing_where_its_temporary_name_is_taken_by_a_folde
 def test_outside_a_checkout_the_code_version_is_that_of_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / "jgpt2" / "manifest.py"))
     assert manifest.code_version() == jgpt2.__version__
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "shards/../../secret", ".."])
+def test_a_file_outside_of_the_folder_is_refused_by_name(folder, name):
+    files = write(folder).files
+    edit(folder, files=files | {name: {"num_bytes": 1, "sha256": ""}})
+    with pytest.raises(DamageError) as refused:
+        manifest.read(folder)
+    assert f"lists {name!r}, which is no path inside the folder" in str(refused.value)
+
+
+def test_a_copy_has_the_same_files_and_the_same_manifest(folder, tmp_path):
+    written = write(folder)
+    (folder / "other").write_text("not listed", "utf-8")
+    manifest.copy(folder, tmp_path / "写し", kind="tokens")
+    assert manifest.verify(tmp_path / "写し") == written
+    assert not (tmp_path / "写し" / "other").exists()
+    with pytest.raises(InputError, match="holds a tokens, not a run"):
+        manifest.copy(folder, tmp_path / "other copy", kind="run")

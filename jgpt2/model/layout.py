@@ -4,6 +4,7 @@ Export and import (`jgpt2.publish`) and the checks against other implementations
 mapping to `transformers`' GPT2LMHeadModel; its Conv1D kernels are [in, out], like ours.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jgpt2 import config
 from jgpt2.errors import InputError
 from jgpt2.model import gpt2
 
@@ -34,6 +36,8 @@ _BLOCK_NAMES = {
     ("mlp", "down", "kernel"): "mlp.c_proj.weight",
     ("mlp", "down", "bias"): "mlp.c_proj.bias",
 }
+TOKENS = "transformer.wte.weight"
+HEAD = "lm_head.weight"
 _PREFIX = "transformer."
 _BUFFERS = (".attn.bias", ".attn.masked_bias")  # causal masks that old checkpoints carry
 
@@ -80,12 +84,8 @@ def from_gpt2_names(tensors: Mapping[str, np.ndarray]) -> tuple[gpt2.Params, int
     Names may lack `transformer.`, as in GPT2Model; mask buffers are ignored. Raises InputError for
     a missing or unknown name, and for a head that is not tied to the token table.
     """
-    given = {
-        name if name.startswith((_PREFIX, "lm_head.")) else _PREFIX + name: np.asarray(tensor)
-        for name, tensor in tensors.items()
-        if not name.endswith(_BUFFERS)
-    }
-    head = given.pop("lm_head.weight", None)
+    given = with_prefix(tensors)
+    head = given.pop(HEAD, None)
     layers = {name.split(".")[2] for name in given if name.startswith(_PREFIX + "h.")}
     names = _names(len(layers))
     _require_names(set(given), set(names.values()))
@@ -108,6 +108,40 @@ def from_gpt2_names(tensors: Mapping[str, np.ndarray]) -> tuple[gpt2.Params, int
             branch = branch.setdefault(key, {})
         branch[path[-1]] = jnp.asarray(tensor)
     return params, len(tokens)
+
+
+def with_prefix(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors under GPT2LMHeadModel's names, without the masks that old checkpoints carry.
+
+    Raises InputError where one stands there both with and without `transformer.`.
+    """
+    given = {}
+    for name, tensor in tensors.items():
+        if name.endswith(_BUFFERS):
+            continue
+        full = name if name.startswith((_PREFIX, HEAD)) else _PREFIX + name
+        if full in given:
+            raise InputError(
+                f"the checkpoint has {full} twice, with `transformer.` and without; keep one."
+            )
+        given[full] = np.asarray(tensor)
+    return given
+
+
+def gpt2_shapes(model: config.Model, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of `to_gpt2_names`; costs nothing at any size."""
+    one_block = dataclasses.replace(model, layers=1, scan_layers=False)
+    _, params = gpt2.abstract(one_block, vocab_size)
+    shapes = {}
+    for path, name in _names(model.layers).items():
+        leaf: Any = params
+        for key in ("blocks", 0, *path[2:]) if path[0] == "blocks" else path:
+            leaf = leaf[key]
+        shape = tuple(leaf.shape)
+        if "qkv" in path:
+            shape = *shape[:-2], shape[-2] * shape[-1]
+        shapes[name] = (vocab_size, *shape[1:]) if path == ("tokens",) else shape
+    return shapes
 
 
 def _names(num_layers: int) -> dict[tuple[Any, ...], str]:

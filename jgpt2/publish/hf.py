@@ -4,8 +4,7 @@
 place, read back from the disk, compared with the run's model, and only then moved there.
 """
 
-import json
-import shutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from safetensors.numpy import save_file
 from jgpt2 import config, manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, layer_norm, layout
-from jgpt2.publish import hf_tokenizer, verify
+from jgpt2.publish import hf_tokenizer, safetensors_file, untrusted, verify
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -26,12 +25,7 @@ RUN = "run"
 """Folder for the run's own config and manifest."""
 SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
 """Presets that `generate` of transformers takes from the folder."""
-_DTYPES = {
-    "float32": ("F32", np.dtype(np.float32)),
-    "float16": ("F16", np.dtype(np.float16)),
-    "bfloat16": ("BF16", np.dtype(jnp.bfloat16)),
-}
-"""Name -> what safetensors calls it, and numpy's type."""
+_FILE_NAME = re.compile(r"\w[\w.-]*\.safetensors", re.ASCII)
 
 
 def export(
@@ -48,51 +42,67 @@ def export(
     `python` is that of an environment with `transformers`, which then loads the folder as well.
     Raises InputError where `out` exists, DamageError where what was written is not the model.
     """
-    if out.exists():
-        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
     if max_shard_bytes < 1:
         raise InputError(f"max_shard_bytes={max_shard_bytes} holds no tensor; choose more.")
     params = jax.device_get(model.params)
-    draft = out.with_name(f".{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
+    with storage.drafted(out) as draft:
         tensors = {
-            name: np.ascontiguousarray(tensor.astype(_DTYPES[dtype][1]))
+            name: np.ascontiguousarray(tensor.astype(jnp.dtype(dtype)))
             for name, tensor in layout.to_gpt2_names(params, model.tokenizer.vocab_size).items()
         }
         _write_weights(draft, tensors, max_shard_bytes)
         _write_descriptions(draft, model, dtype)
-        _copy_provenance(run, draft)
+        # What import finds again: the vocabulary's own folder, and what the run was.
+        manifest.copy(run / runs.TOKENIZER, draft / runs.TOKENIZER, kind="tokenizer")
+        manifest.copy(run, draft / RUN)
         manifest.write_json(draft / PROOF, _prove(draft, model, params, tensors, dtype, python))
-        described = manifest.write(
+        return manifest.write(
             draft,
             kind="export",
             name=out.name,
             identity={"format": "GPT2LMHeadModel", "dtype": dtype, "step": model.step},
-            parents={"run": model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
+            parents={
+                manifest.read(run).kind: model.fingerprint,
+                "tokenizer": model.tokenizer.fingerprint,
+            },
             files=storage.files(draft),
         )
-        draft.rename(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return described
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:
-    """Every tensor of an exported folder, in the type that it is stored in.
+    """Every tensor of a folder of this layout, mapped, in the type that it is stored in.
 
-    Raises DamageError for a file that is not what its header says.
+    One file comes before several, as in transformers. Raises DamageError for a file that is not
+    what its header says, or does not hold the very tensors that the index says.
     """
-    index = folder / INDEX
-    names = [WEIGHTS]
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return safetensors_file.read(folder / WEIGHTS)
     tensors: dict[str, np.ndarray] = {}
-    for name in names:
-        tensors |= _read_file(folder / name)
+    for name, wanted in _indexed(folder / INDEX).items():
+        held = safetensors_file.read(folder / name)
+        if differing := sorted(wanted ^ set(held)):
+            raise DamageError(
+                f"{folder / name} and {folder / INDEX} do not agree on where {differing[0]} is "
+                f"({len(differing)} such tensors); fetch both again."
+            )
+        tensors |= held
     return tensors
+
+
+def _indexed(index: Path) -> dict[str, set[str]]:
+    """File name -> names of the tensors that the index assigns to it; every file lies beside it."""
+    found = untrusted.json_object(index.read_bytes(), str(index)).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise DamageError(f"{index} has no weight_map of tensors to files; fetch it again.")
+    files: dict[str, set[str]] = {}
+    for tensor, file in found.items():
+        if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
+            raise DamageError(
+                f"{index} has {tensor} in {file!r:.80}, which is no name of a safetensors file "
+                "beside it; fetch it again from who made it."
+            )
+        files.setdefault(file, set()).add(tensor)
+    return files
 
 
 def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: verify.DType) -> None:
@@ -106,19 +116,6 @@ def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: verify.DType
     }
     for name, content in described.items():
         manifest.write_json(folder / name, content)
-
-
-def _copy_provenance(run: Path, folder: Path) -> None:
-    """The vocabulary's own folder and what the run was: import finds the very same ones there."""
-    kept = [runs.CONFIG, manifest.FILE_NAME]
-    tokenizer = run / runs.TOKENIZER
-    names = [manifest.FILE_NAME, *manifest.read(tokenizer, kind="tokenizer").files]
-    for source, target, files in (
-        (run, folder / RUN, kept),
-        (tokenizer, folder / runs.TOKENIZER, names),
-    ):
-        for name in files:
-            storage.write_bytes(target / name, (source / name).read_bytes())
 
 
 def _write_weights(folder: Path, tensors: dict[str, np.ndarray], max_shard_bytes: int) -> None:
@@ -181,22 +178,3 @@ def _prove(
             folder, read, shape=model.shape, tokenizer=model.tokenizer, python=python
         ),
     }
-
-
-def _read_file(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of one file; bfloat16, which safetensors' numpy side cannot read, as well."""
-    data = path.read_bytes()
-    try:
-        start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
-        header.pop("__metadata__", None)
-        types = dict(_DTYPES.values())
-        return {
-            name: np.frombuffer(
-                data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]],
-                types[entry["dtype"]],
-            ).reshape(entry["shape"])
-            for name, entry in header.items()
-        }
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise DamageError(f"{path} is no whole safetensors file ({error}); export again.") from None

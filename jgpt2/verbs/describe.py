@@ -1,5 +1,6 @@
 """`jgpt2 count` and `jgpt2 inspect`: what a size costs, and what an artefact is."""
 
+import dataclasses
 import json as codec
 from pathlib import Path
 
@@ -48,10 +49,11 @@ def count(
 def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
     """What an artefact folder is, and what it was made from; its files are proven intact.
 
-    Of a run also its checkpoints, where its time went (goodput), and what happened to it.
+    Of a run also its checkpoints, where its time went (goodput), and what happened to it; of an
+    imported model its shape, and its weights are proven too.
 
     Args:
-        path: Folder of a dataset, tokenizer, token store or run.
+        path: Folder of a dataset, tokenizer, token store, run, export or import.
         json: Print one JSON document.
     """
     from jgpt2 import manifest
@@ -69,5 +71,13 @@ def inspect(path: tyro.conf.Positional[Path], json: bool = False) -> None:
         told = account.of(path)
         described |= told
         life = account.lines(told)
+    if described["kind"] == "import":
+        from jgpt2 import integrity, runs
+
+        for step in integrity.steps(path / runs.CHECKPOINTS):
+            integrity.verify(path / runs.CHECKPOINTS, step)
+        shape = dataclasses.asdict(runs.read_shape(path))
+        described |= {"shape": shape}
+        life = [f"shape: {codec.dumps(shape)}"]
     files = f"files: {len(described['files'])}, all as their SHA-256 says"
     answer.give(described, "\n".join([*lines, files, *life]), json)

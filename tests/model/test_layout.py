@@ -30,6 +30,18 @@ def test_stacked_parameters_get_the_same_names(tiny, made, vocab_size, named):
         np.testing.assert_array_equal(tensor, named[name])
 
 
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_the_shapes_are_known_without_the_arrays(tiny, vocab_size, named, scan_layers):
+    shapes = layout.gpt2_shapes(tiny(scan_layers=scan_layers), vocab_size)
+    assert shapes == {name: tensor.shape for name, tensor in named.items()}
+
+
+def test_a_tensor_under_both_of_its_names_is_refused(named):
+    twice = {**named, "wte.weight": named["transformer.wte.weight"]}
+    with pytest.raises(InputError, match=r"has transformer\.wte\.weight twice"):
+        layout.from_gpt2_names(twice)
+
+
 def test_names_without_prefix_tied_heads_and_mask_buffers_are_accepted(named):
     bare = {name.removeprefix("transformer."): tensor for name, tensor in named.items()}
     bare["h.0.attn.bias"] = np.ones((1, 1, 16, 16))
