@@ -4,9 +4,11 @@
 place, read back from the disk, compared with the run's model, and only then moved there.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +33,7 @@ SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 40, "top_p": 0.95}
 """Presets that `generate` of transformers takes from the folder."""
 TOLERANCE: dict[DType, float] = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 """Largest difference of a logit, against the run's own float32 weights, by what is stored."""
-_DTYPES = {
+DTYPES = {
     "float32": ("F32", np.dtype(np.float32)),
     "float16": ("F16", np.dtype(np.float16)),
     "bfloat16": ("BF16", np.dtype(jnp.bfloat16)),
@@ -52,36 +54,52 @@ def export(
 
     Raises InputError where `out` exists, DamageError where what was written is not the model.
     """
-    if out.exists():
-        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
     if max_shard_bytes < 1:
         raise InputError(f"max_shard_bytes={max_shard_bytes} holds no tensor; choose more.")
-    params = jax.device_get(model.params)
-    draft = out.with_name(f".{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
+    with drafted(out) as draft:
+        params = jax.device_get(model.params)
         tensors = {
-            name: np.ascontiguousarray(tensor.astype(_DTYPES[dtype][1]))
+            name: np.ascontiguousarray(tensor.astype(DTYPES[dtype][1]))
             for name, tensor in layout.to_gpt2_names(params, model.tokenizer.vocab_size).items()
         }
         _write_weights(draft, tensors, max_shard_bytes)
         _write_descriptions(draft, model, dtype)
-        _copy_provenance(run, draft)
-        manifest.write_json(draft / PROOF, _prove(draft, model, params, tensors, dtype))
-        described = manifest.write(
-            draft,
-            kind="export",
-            name=out.name,
-            identity={"format": "GPT2LMHeadModel", "dtype": dtype, "step": model.step},
-            parents={"run": model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
-            files=storage.files(draft),
-        )
+        copy_provenance(run, draft)
+        manifest.write_json(draft / PROOF, _prove(draft, model, tensors, dtype))
+        return describe(draft, model, name=out.name, form="GPT2LMHeadModel", dtype=dtype)
+
+
+@contextlib.contextmanager
+def drafted(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to fill; it gets that name in the end, and is gone after a failure.
+
+    Raises InputError where `out` exists.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
         draft.rename(out)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return described
+
+
+def describe(
+    folder: Path, model: runs.OpenModel, *, name: str, form: str, dtype: DType
+) -> manifest.Manifest:
+    """Writes the manifest of an export, whatever its format, over all files that are there."""
+    return manifest.write(
+        folder,
+        kind="export",
+        name=name,
+        identity={"format": form, "dtype": dtype, "step": model.step},
+        parents={"run": model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
+        files=storage.files(folder),
+    )
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:
@@ -112,7 +130,7 @@ def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: DType) -> No
         manifest.write_json(folder / name, content)
 
 
-def _copy_provenance(run: Path, folder: Path) -> None:
+def copy_provenance(run: Path, folder: Path) -> None:
     """The vocabulary's own folder and what the run was: import finds the very same ones there."""
     kept = [runs.CONFIG, manifest.FILE_NAME]
     tokenizer = run / runs.TOKENIZER
@@ -170,11 +188,7 @@ def _config(model: config.Model, vocab_size: int, dtype: DType) -> dict[str, Any
 
 
 def _prove(
-    folder: Path,
-    model: runs.OpenModel,
-    params: gpt2.Params,
-    wanted: dict[str, np.ndarray],
-    dtype: DType,
+    folder: Path, model: runs.OpenModel, wanted: dict[str, np.ndarray], dtype: DType
 ) -> dict[str, Any]:
     """What was read back from the disk against the run's model: every weight, and logits."""
     read = read_tensors(folder)
@@ -183,28 +197,47 @@ def _prove(
     ]
     if differing:
         raise DamageError(f"{folder} does not hold the weights it was given: {differing[:3]}.")
-    plain = dataclasses.replace(model.shape, compute_dtype="float32")
-    graphdef, _ = gpt2.abstract(plain, model.tokenizer.vocab_size)
-    size = _PROBE_ROWS, min(plain.context, 256)
-    random = np.random.default_rng(0)
-    ids_BT = jnp.asarray(random.integers(model.tokenizer.vocab_size, size=size, dtype=np.int32))
-    forward = jax.jit(lambda given: gpt2.forward(graphdef, given, ids_BT))
-    loaded, vocab_size = layout.from_gpt2_names(read)
-    if plain.scan_layers:
+    return {
+        "read_back_by": "jgpt2's own reader",
+        "tensors": len(read),
+        **compare_logits(model, read, dtype),
+    }
+
+
+def compare_logits(
+    model: runs.OpenModel, read: Mapping[str, np.ndarray], dtype: DType
+) -> dict[str, Any]:
+    """The largest difference of a logit between weights that were read back and the run's.
+
+    `read` is under GPT-2's names. Raises DamageError where it is above the tolerance for `dtype`.
+    """
+    ids_BT, forward = probe(model)
+    loaded, _ = layout.from_gpt2_names(read)
+    if model.shape.scan_layers:
         loaded = layout.stack_blocks(loaded)
-    difference = float(jnp.max(jnp.abs(forward(loaded) - forward(params))[..., :vocab_size]))
+    params = jax.device_get(model.params)
+    difference = float(jnp.max(jnp.abs(forward(loaded) - forward(params))))
     if not difference <= TOLERANCE[dtype]:
         raise DamageError(
             f"logits of what was written differ by {difference:g} from the run's, above "
             f"{TOLERANCE[dtype]:g} for {dtype}; it was not published. Export as float32."
         )
     return {
-        "read_back_by": "jgpt2's own reader",
-        "tensors": len(read),
-        "ids": list(size),
+        "ids": list(ids_BT.shape),
         "max_logit_difference": difference,
         "tolerance": TOLERANCE[dtype],
     }
+
+
+def probe(model: runs.OpenModel) -> tuple[np.ndarray, Callable[[gpt2.Params], jax.Array]]:
+    """Rows of random ids, and what gives their logits in float32 for any such parameters."""
+    plain = dataclasses.replace(model.shape, compute_dtype="float32")
+    vocab_size = model.tokenizer.vocab_size
+    graphdef, _ = gpt2.abstract(plain, vocab_size)
+    size = _PROBE_ROWS, min(plain.context, 256)
+    ids_BT = np.random.default_rng(0).integers(vocab_size, size=size, dtype=np.int32)
+    rows_BT = jnp.asarray(ids_BT)
+    return ids_BT, jax.jit(lambda given: gpt2.forward(graphdef, given, rows_BT)[..., :vocab_size])
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
@@ -214,7 +247,7 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         start = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(data[8:start])
         header.pop("__metadata__", None)
-        types = dict(_DTYPES.values())
+        types = dict(DTYPES.values())
         return {
             name: np.frombuffer(
                 data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]],

@@ -11,29 +11,34 @@ from jgpt2.verbs import answer
 def export(
     run: tyro.conf.Positional[Path],
     out: tyro.conf.Positional[Path],
+    format: Literal["hf", "gguf"] = "hf",
     step: int | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     max_shard_bytes: int = 5_000_000_000,
     json: bool = False,
 ) -> None:
-    """Write a folder that `transformers` loads as GPT2LMHeadModel, with its tokenizer.
+    """Write a folder that `transformers` loads as GPT2LMHeadModel, or llama.cpp as GGUF.
 
     What was written is read back and compared with the run before the folder gets its name.
 
     Args:
         run: Run folder.
         out: Folder to make; it must not exist.
+        format: hf for a folder of Hugging Face's layout, gguf for one with `model.gguf`.
         step: Checkpoint; the best by validation bits per byte if not given.
         dtype: Type of the stored weights.
-        max_shard_bytes: Weights above this are cut into several files.
+        max_shard_bytes: Weights above this are cut into several files; a GGUF file is never cut.
         json: Print one JSON document: the manifest.
     """
     from jgpt2 import compilation, runs
-    from jgpt2.publish import hf
+    from jgpt2.publish import gguf_file, hf
 
     compilation.enable_cache()
     model = runs.open_model(run, step=step)
-    described = hf.export(model, run, out, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    if format == "gguf":
+        described = gguf_file.export(model, run, out, dtype=dtype)
+    else:
+        described = hf.export(model, run, out, dtype=dtype, max_shard_bytes=max_shard_bytes)
     size = sum(entry["num_bytes"] for entry in described.files.values())
     text = (
         f"{out}: {run} at step {model.step}, {dtype}, {len(described.files)} files, {size:,} bytes"

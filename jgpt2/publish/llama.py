@@ -1,0 +1,73 @@
+"""What llama.cpp makes of a GGUF file: its logits and ids beside the run's.
+
+Asked where the package `llama_cpp` is installed, which the project does not need.
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jgpt2 import runs
+from jgpt2.errors import DamageError
+from jgpt2.publish import hf
+
+TEXTS = (
+    *("", "  \n\n\n ", "行一\r\n行二\r", "\t\t字下げ", "　　全角　空白", "半角ｶﾅ ﾊﾟﾋﾟ", "①㍿㌔"),
+    *("が", "か\u3099", "👨\u200d👩\u200d👧 🇯🇵", "𠮷野家 𩸽", "1234567890 １２３４５"),
+    *("前<|endoftext|>後", "<unk>", "<0x0A>", "<s></s>", "\x00\x01", "a , b . c ' d 's"),
+)
+"""Texts whose ids must be the same. A U+2581 is not among them: to llama.cpp it is a space."""
+TOLERANCE: dict[hf.DType, float] = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
+_FLOAT32 = 0
+"""ggml's number of the type."""
+
+
+def compare(file: Path, model: runs.OpenModel, dtype: hf.DType) -> dict[str, Any] | None:
+    """The largest difference of a logit, and how many texts have the run's ids; None if not here.
+
+    Raises DamageError for a difference above the tolerance or another id.
+    """
+    if importlib.util.find_spec("llama_cpp") is None:
+        return None
+    llama_cpp = importlib.import_module("llama_cpp")
+    ids_BT, forward = hf.probe(model)
+    length = ids_BT.shape[1]
+    loaded = llama_cpp.Llama(
+        str(file),
+        **dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), length),
+        **dict.fromkeys(("type_k", "type_v"), _FLOAT32),
+        logits_all=True,
+        verbose=False,
+    )
+    for text in TEXTS:
+        ids = loaded.tokenize(text.encode(), add_bos=False, special=False)
+        wanted = model.tokenizer.encode(text).tolist()
+        if ids != wanted or loaded.detokenize(ids).decode() != text:
+            raise DamageError(
+                f"llama.cpp reads {text!r} as {ids[:8]}, the run as {wanted[:8]}; it was not "
+                "published."
+            )
+    rows = []
+    for ids in ids_BT.tolist():
+        loaded.reset()
+        loaded.eval(ids)
+        rows.append(loaded.scores[:length].copy())
+    loaded.close()
+    ours_BTV = forward(jax.device_get(model.params))
+    difference = float(np.abs(np.stack(rows) - ours_BTV).max())
+    if not difference <= TOLERANCE[dtype]:
+        raise DamageError(
+            f"llama.cpp's logits differ by {difference:g} from the run's, above "
+            f"{TOLERANCE[dtype]:g} for {dtype}; it was not published. Export as float32."
+        )
+    return {
+        "version": llama_cpp.__version__,
+        "texts": len(TEXTS),
+        "ids": list(ids_BT.shape),
+        "max_logit_difference": difference,
+        "tolerance": TOLERANCE[dtype],
+    }
