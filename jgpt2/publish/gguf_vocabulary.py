@@ -54,12 +54,14 @@ def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
     processor = tokenizer.processor
     ids = range(tokenizer.vocab_size)
     pieces = [processor.id_to_piece(number) for number in ids]
+    types = [_type(tokenizer, number, pieces[number]) for number in ids]
+    _require_unspellable(tokenizer.name, pieces, types)
     return {
         "model": "llama",
         "pre": "default",
         "tokens": pieces,
         "scores": [processor.get_score(number) for number in ids],
-        "token_type": [_type(tokenizer, number, pieces[number]) for number in ids],
+        "token_type": types,
         "unknown_token_id": processor.unk_id(),
     }
 
@@ -72,3 +74,20 @@ def _type(tokenizer: SentencePiece, number: int, piece: str) -> int:
     if tokenizer.processor.is_control(number):
         return CONTROL
     return USER_DEFINED if piece in hf_tokenizer.ALONE else NORMAL
+
+
+def _require_unspellable(name: str, pieces: list[str], types: list[int]) -> None:
+    """InputError where two pieces of text join to one of another kind: llama.cpp would merge them.
+
+    SentencePiece merges into pieces of text only.
+    """
+    of_text = {piece for piece, kind in zip(pieces, types, strict=True) if kind == NORMAL}
+    for piece, kind in zip(pieces, types, strict=True):
+        cuts = range(1, len(piece)) if kind in (UNKNOWN, CONTROL, BYTE) else ()
+        for left, right in ((piece[:cut], piece[cut:]) for cut in cuts):
+            if all(part in of_text or len(part) == 1 for part in (left, right)):
+                raise InputError(
+                    f"{name} has the pieces {left!r} and {right!r}: llama.cpp would read a text "
+                    f"that holds {piece} as that very id, while here it is text; train the "
+                    "vocabulary without such texts, or export without --format gguf."
+                )

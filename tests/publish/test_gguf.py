@@ -160,6 +160,18 @@ def test_a_unigram_vocabulary_is_refused_with_the_reason(walk, command, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_pieces_that_join_to_a_control_piece_are_refused(bpe):
+    made = gguf_vocabulary.metadata(bpe)
+    pieces, types = list(made["tokenizer.ggml.tokens"]), made["tokenizer.ggml.token_type"]
+    check = gguf_vocabulary._require_unspellable
+    given = [number for number, kind in enumerate(types) if kind == gguf.TokenType.NORMAL][:2]
+    pieces[given[0]] = "<|endof"
+    check("bpe", pieces, types)
+    pieces[given[1]] = "text|>"
+    with pytest.raises(InputError, match=r"'<\|endof' and 'text\|>': llama.cpp would read"):
+        check("bpe", pieces, types)
+
+
 def test_nothing_is_overwritten(export, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="nothing is overwritten"):
