@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -81,7 +82,7 @@ def test_llama_cpp_computes_and_reads_the_same(
     assert exact <= llama.TOLERANCE["float32"]
     with monkeypatch.context() as patch:
         patch.setattr(jax.nn, "gelu", gelu_by_table)
-        assert np.abs(forward.__wrapped__(rows) - logits).max() <= 1e-4
+        assert np.abs(forward.__wrapped__(jnp.asarray(rows)) - logits).max() <= 1e-4
     ours = prompts
     for _ in range(8):
         scores = np.array(forward(ours.astype(np.int32))[:, -1])
