@@ -31,20 +31,23 @@ _FLOAT32 = 0
 def compare(file: Path, model: runs.OpenModel, dtype: hf.DType) -> dict[str, Any] | None:
     """The largest difference of a logit, and how many texts have the run's ids; None if not here.
 
-    Raises DamageError for a difference above the tolerance or another id.
+    Raises DamageError where it cannot load the file, or for an id or a logit that differs.
     """
     if importlib.util.find_spec("llama_cpp") is None:
         return None
     llama_cpp = importlib.import_module("llama_cpp")
     ids_BT, forward = hf.probe(model)
     length = ids_BT.shape[1]
-    loaded = llama_cpp.Llama(
-        str(file),
-        **dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), length),
-        **dict.fromkeys(("type_k", "type_v"), _FLOAT32),
-        logits_all=True,
-        verbose=False,
-    )
+    try:
+        loaded = llama_cpp.Llama(
+            str(file),
+            **dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), length),
+            **dict.fromkeys(("type_k", "type_v"), _FLOAT32),
+            logits_all=True,
+            verbose=False,
+        )
+    except ValueError as error:
+        raise DamageError(f"llama.cpp does not load it ({error}); it was not published.") from None
     for text in TEXTS:
         ids = loaded.tokenize(text.encode(), add_bos=False, special=False)
         wanted = model.tokenizer.encode(text).tolist()

@@ -17,8 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jgpt2 import runs
+from jgpt2.errors import DamageError
 from jgpt2.model import gpt2
-from jgpt2.publish import gguf_file, llama
+from jgpt2.publish import gguf_file, hf, llama
+from jgpt2.tokenizer import byte
 from tests.conftest import ROOT
 from tests.publish import test_transformers as reference
 
@@ -119,3 +122,25 @@ def test_llama_cpp_reads_real_documents_alike(walk, vocabularies, ask, tmp_path,
         if told["ids"][number] != ids.tolist() or told["decoded"][number] != texts[number]
     ]
     assert differing == []
+
+
+@pytest.mark.slow
+def test_the_command_asks_llama_cpp_where_it_is_installed(walk, tmp_path, monkeypatch):
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python beside the project")
+    run, out = walk.root / "runs" / "byte", tmp_path / "out"
+    model = runs.open_model(run)
+    gguf_file.export(model, run, out)
+    proof = json.loads((out / hf.PROOF).read_text("utf-8"))["llama.cpp"]
+    assert 0 < proof["max_logit_difference"] <= proof["tolerance"]
+    assert proof["texts"] == len(llama.TEXTS)
+
+    monkeypatch.setitem(llama.TOLERANCE, "float32", 0)
+    with pytest.raises(DamageError, match="above 0 for float32"):
+        llama.compare(out / gguf_file.FILE, model, "float32")
+    monkeypatch.setattr(byte.Byte, "encode", lambda self, text: np.zeros(len(text), np.uint16))
+    with pytest.raises(DamageError, match="the run as"):
+        llama.compare(out / gguf_file.FILE, model, "float32")
+    whole = (out / gguf_file.FILE).read_bytes()
+    (out / gguf_file.FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamageError, match="does not load"):
+        llama.compare(out / gguf_file.FILE, model, "float32")
