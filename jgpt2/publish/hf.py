@@ -52,21 +52,28 @@ def export(
         }
         _write_weights(draft, tensors, max_shard_bytes)
         _write_descriptions(draft, model, dtype)
-        # What import finds again: the vocabulary's own folder, and what the run was.
-        manifest.copy(run / runs.TOKENIZER, draft / runs.TOKENIZER, kind="tokenizer")
-        manifest.copy(run, draft / RUN)
         manifest.write_json(draft / PROOF, _prove(draft, model, params, tensors, dtype, python))
-        return manifest.write(
-            draft,
-            kind="export",
-            name=out.name,
-            identity={"format": "GPT2LMHeadModel", "dtype": dtype, "step": model.step},
-            parents={
-                manifest.read(run).kind: model.fingerprint,
-                "tokenizer": model.tokenizer.fingerprint,
-            },
-            files=storage.files(draft),
-        )
+        return seal(draft, model, run, name=out.name, form="GPT2LMHeadModel", dtype=dtype)
+
+
+def seal(
+    folder: Path, model: runs.OpenModel, run: Path, *, name: str, form: str, dtype: verify.DType
+) -> manifest.Manifest:
+    """Adds what import finds again, the vocabulary's own folder and what the run was; the manifest.
+
+    The same for every format of an export, over all files that are there.
+    """
+    manifest.copy(run / runs.TOKENIZER, folder / runs.TOKENIZER, kind="tokenizer")
+    origin = manifest.read(run)
+    manifest.copy(run, folder / RUN)
+    return manifest.write(
+        folder,
+        kind="export",
+        name=name,
+        identity={"format": form, "dtype": dtype, "step": model.step},
+        parents={origin.kind: model.fingerprint, "tokenizer": model.tokenizer.fingerprint},
+        files=storage.files(folder),
+    )
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:
@@ -171,8 +178,9 @@ def _prove(
     python: Path | None,
 ) -> dict[str, Any]:
     read = read_tensors(folder)
+    verify.weights(read, wanted)
     return {
-        "read_back": verify.weights(read, wanted, params, shape=model.shape, dtype=dtype),
+        "read_back": verify.rounding(read, params, shape=model.shape, dtype=dtype),
         "transformers": python
         and verify.transformers(
             folder, read, shape=model.shape, tokenizer=model.tokenizer, python=python

@@ -12,7 +12,7 @@ from typing import Any
 from jgpt2.tokenizer import base, byte, train
 from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SPACE_PIECE, SentencePiece
 
-_ALONE = train.SPEC["user_defined_symbols"]  # never part of a longer piece: cut off first
+ALONE = train.SPEC["user_defined_symbols"]  # never part of a longer piece: cut off first
 _GUARDED = r"<(?=0x[0-9A-F]{2}>|unk>|\|endoftext\|>)"
 
 
@@ -39,7 +39,7 @@ def files(tokenizer: base.Tokenizer, context: int) -> dict[str, dict[str, Any]]:
 def _of_bytes(tokenizer: byte.Byte) -> dict[str, Any]:
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     level["use_regex"] = False
-    vocab = {sign: number for number, sign in enumerate(_byte_signs())}
+    vocab = {sign: number for number, sign in enumerate(byte_signs())}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -63,7 +63,7 @@ def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
     ]
     scores = [processor.get_score(number) for number in range(tokenizer.vocab_size)]
     added = [_added(tokenizer.eot, EOT_PIECE, is_special=True)]
-    added += [_added(pieces.index(sign), sign, is_special=False) for sign in _ALONE]
+    added += [_added(pieces.index(sign), sign, is_special=False) for sign in ALONE]
     model = (
         {
             "type": "Unigram",
@@ -105,7 +105,7 @@ def _merges(tokenizer: SentencePiece, pieces: list[str], scores: list[float]) ->
             processor.is_control(number)
             or processor.is_unknown(number)
             or processor.is_byte(number)
-            or piece in _ALONE
+            or piece in ALONE
         )
     }
     found = []
@@ -149,7 +149,7 @@ def _added(number: int, content: str, *, is_special: bool) -> dict[str, Any]:
     }
 
 
-def _byte_signs() -> list[str]:
+def byte_signs() -> list[str]:
     """GPT-2's visible sign of each byte (Radford et al.'s code, src/encoder.py)."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = iter(range(0x100, 0x200))

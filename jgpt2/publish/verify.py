@@ -46,28 +46,29 @@ def forward(shape: config.Model, vocab_size: int) -> Forward:
     return lambda params, ids: np.array(compiled(params, jnp.asarray(ids, jnp.int32)))
 
 
-def weights(
-    read: Mapping[str, np.ndarray],
-    wanted: Mapping[str, np.ndarray],
-    given: gpt2.Params,
-    *,
-    shape: config.Model,
-    dtype: DType,
-) -> dict[str, Any]:
-    """What was read against what was to be written, every weight; and the logits of `given`.
-
-    Raises DamageError where a weight differs, or where rounding to `dtype` moves a logit too far.
-    """
+def weights(read: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> None:
+    """DamageError unless what was read from the disk is what was to be written, bit for bit."""
     differing = sorted(set(read) ^ set(wanted)) or [
-        name for name, tensor in wanted.items() if not np.array_equal(read[name], tensor)
+        name
+        for name, tensor in wanted.items()
+        if read[name].dtype != tensor.dtype or not np.array_equal(read[name], tensor)
     ]
     if differing:
         raise DamageError(f"the folder does not hold the weights it was given: {differing[:3]}.")
+
+
+def rounding(
+    read: Mapping[str, np.ndarray], given: gpt2.Params, *, shape: config.Model, dtype: DType
+) -> dict[str, Any]:
+    """How far logits moved by storing the weights in `dtype`; `read` is under GPT-2's names.
+
+    Raises DamageError where that is above what the type explains.
+    """
     loaded, vocab_size = layout.from_gpt2_names(read)
     given = layout.unstack_blocks(given) if shape.scan_layers else given
-    rows = _rows(vocab_size, shape.context)
+    ids = rows(vocab_size, shape.context)
     logits = forward(shape, vocab_size)
-    difference = float(np.abs(logits(loaded, rows) - logits(given, rows)).max())
+    difference = float(np.abs(logits(loaded, ids) - logits(given, ids)).max())
     if not difference <= ROUNDING[dtype]:
         raise DamageError(
             f"logits of what was written differ by {difference:g} from the run's, above "
@@ -75,7 +76,7 @@ def weights(
         )
     return {
         "tensors": len(read),
-        "ids": list(rows.shape),
+        "ids": list(ids.shape),
         "max_logit_difference": difference,
         "tolerance": ROUNDING[dtype],
     }
@@ -111,14 +112,14 @@ def transformers(
     that environment cannot load the folder.
     """
     params, vocab_size = layout.from_gpt2_names(read)
-    rows = _rows(vocab_size, shape.context)
+    ids = rows(vocab_size, shape.context)
     prompts = _prompts(vocab_size, shape.context)
     new_tokens = min(_NEW_TOKENS, shape.context - prompts.shape[1])
     logits, told = ask(
-        python, folder, rows=rows, prompts=prompts, new_tokens=new_tokens, texts=stress.TEXTS
+        python, folder, rows=ids, prompts=prompts, new_tokens=new_tokens, texts=stress.TEXTS
     )
     ours = forward(shape, vocab_size)
-    difference = float(np.abs(ours(params, rows) - logits).max())
+    difference = float(np.abs(ours(params, ids) - logits).max())
     written = np.asarray(told["written"])
     num_ties = _compare_continuations(ours, params, written, prompts.shape[1], tokenizer.eot)
     wrong = {
@@ -138,7 +139,7 @@ def transformers(
     return {
         "versions": told["versions"],
         "class": told["class"],
-        "ids": list(rows.shape),
+        "ids": list(ids.shape),
         "max_logit_difference": difference,
         "tolerance": TOLERANCE,
         "continuations": {"equal": len(prompts), "new_tokens": new_tokens, "ties": num_ties},
@@ -176,7 +177,8 @@ def ask(python: Path, folder: Path, **asked: Any) -> tuple[np.ndarray, dict[str,
             return content["logits"], json.loads(str(content["told"]))
 
 
-def _rows(vocab_size: int, context: int) -> Int[np.ndarray, "B T"]:
+def rows(vocab_size: int, context: int) -> Int[np.ndarray, "B T"]:
+    """Random ids at which logits are compared."""
     size = _PROBE[0], min(context, _PROBE[1])
     return np.random.default_rng(0).integers(vocab_size, size=size, dtype=np.int32)
 

@@ -64,7 +64,7 @@ def test_transformers_computes_and_reads_the_same(
     trained(walk, vocabularies, kind, shape, run)
     outcome = run_command("export", run, out, "--python", python, "--dtype", "float32")
     assert outcome.exit_code == 0, outcome.err
-    assert "and by transformers" in outcome.out
+    assert "and loaded by transformers" in outcome.out
     proof = json.loads((out / hf.PROOF).read_text("utf-8"))["transformers"]
     assert proof["class"] == "GPT2LMHeadModel"
     assert 0 < proof["max_logit_difference"] <= 1e-4  # another program's sums, not our own file
