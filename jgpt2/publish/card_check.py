@@ -37,6 +37,7 @@ MANDATORY_OF_RUNS = (
 )
 """And of what those must hold that were trained by this project."""
 _OF_FIGURE = ("metric", "value", "dataset", "split", "n", "command")
+_OF_FORGETTING = ("before", "after", "dataset", "split", "n", "command")
 _OF_CHANGE = ("date", "ja", "en")
 _OF_DATASET = ("sources", "licenses", "stages", "masks")
 _OF_ENERGY = ("kwh", "hours", "watts", "pue", "grams_per_kwh", "grams")
@@ -116,7 +117,7 @@ def _unlike_card(exported: manifest.Manifest, record: Record) -> Iterator[str]:
 def _readme(folder: Path, record: Record) -> Iterator[str]:
     """A page that is not rendered from the record, and metadata that the hub cannot read."""
     path = folder / card_record.README
-    readme = path.read_bytes().decode("utf-8") if path.is_file() else ""
+    readme = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
     if readme == card_text.render(record):
         return
     yield (
@@ -160,8 +161,12 @@ def _figures(record: Record) -> Iterator[str]:
         for key in _OF_FIGURE:
             if _is_empty(row[key]):
                 yield f"evaluation.results.{index}.{key}: it is empty; a figure needs its {key}."
-        if row["n"] is not None and not row["n"] > 0:
+        if not _is_empty(row["n"]) and not row["n"] > 0:
             yield f"evaluation.results.{index}.n: {row['n']} is no number of documents."
+    for index, row in enumerate(record["evaluation"]["forgetting"]):
+        for key in _OF_FORGETTING:
+            if _is_empty(row[key]):
+                yield f"evaluation.forgetting.{index}.{key}: it is empty; a figure needs its {key}."
 
 
 def _safety(record: Record) -> Iterator[str]:

@@ -17,6 +17,8 @@ from jgpt2.errors import DamageError, InputError
 from jgpt2.publish import card_data, card_facts
 
 METRICS = ("bits_per_byte", "bits_per_char")
+FORGETTING = "forgetting.json"
+"""In the run folder of a fine-tuning."""
 KINDS = ("detector", "bias", "memorisation", "watermark")
 """Of safety figures."""
 
@@ -51,35 +53,62 @@ def dataset_of(evaluation: Mapping[str, Any] | None) -> str | None:
 
 
 def evaluated(
-    evaluation: Mapping[str, Any] | None,
-    rows: Iterable[Mapping[str, Any]],
-    run: manifest.Manifest,
-    given: card_data.Given,
+    evaluation: Mapping[str, Any] | None, run: manifest.Manifest, given: card_data.Given
 ) -> list[dict[str, Any]]:
-    """The figures of evaluation.json, and the last of the validation in `rows` of the metrics."""
-    figures = []
-    names = card_data.trained_on(run)
-    names |= {record.fingerprint: record.name for record in given.values()}
-    if evaluation is not None:
-        about = _about(evaluation, run.name, names)
-        parts = evaluation["by_source"] if len(evaluation["by_source"]) > 1 else {}
-        for part, total in [(None, evaluation), *parts.items()]:
-            figures += _figures(total, {**about, "part": part})
-        if evaluation["xz"]:
-            by_xz = {**about, "part": None, "by": "xz -9e"}
-            figures += _figures(evaluation["xz"], by_xz)
-    validated = [row for row in rows if row["kind"] == "evaluation"]
-    if validated:
-        about = {
-            "dataset": " + ".join(sorted(card_data.trained_on(run).values())),
-            "split": validated[-1]["split"],
-            "revision": " + ".join(card_data.trained_on(run)),
-            "part": None,
-            "by": "model",
-            "command": f"jgpt2 train run/config.json --run {shlex.quote(f'runs/{run.name}')}",
-        }
-        figures += _figures(validated[-1], about)
+    """The figures of evaluation.json: of all, of each source, and of xz beside them."""
+    if evaluation is None:
+        return []
+    names = {record.fingerprint: record.name for record in given.values()}
+    about = _about(evaluation, run.name, card_data.trained_on(run) | names)
+    figures = _figures(evaluation, about)
+    if len(evaluation["by_source"]) > 1:
+        for source, total in evaluation["by_source"].items():
+            figures += _figures(total, about | {"part": source})
+    if evaluation["xz"]:
+        figures += _figures(evaluation["xz"], about | {"by": "xz -9e"})
     return figures
+
+
+def validated(
+    rows: Iterable[Mapping[str, Any]], run: manifest.Manifest, step: int, command: str
+) -> list[dict[str, Any]]:
+    """The figures of the validation at a step, in `rows` of the metrics; `command` made the run."""
+    found = [row for row in rows if (row["kind"], row["step"]) == ("evaluation", step)]
+    datasets = sorted(card_data.trained_on(run).items(), key=lambda item: item[1])
+    about = {
+        "dataset": " + ".join(name for _, name in datasets) or None,
+        "revision": " + ".join(fingerprint for fingerprint, _ in datasets) or None,
+        "part": None,
+        "by": "model",
+        "command": command,
+    }
+    return [figure for row in found for figure in _figures(row, about | {"split": row["split"]})]
+
+
+def forgotten(run: Path, step: int, command: str) -> list[dict[str, Any]]:
+    """What a fine-tuning changed on the old test set and the new; nothing of another step."""
+    path = run / FORGETTING
+    if not path.is_file():
+        return []
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if record["run"]["step"] != step:
+            return []
+        return [
+            {
+                "set": name,
+                "dataset": " + ".join(record[name]["datasets"]),
+                "revision": " + ".join(record[name]["datasets"].values()),
+                "split": record[name]["split"],
+                "n": record[name]["num_documents"],
+                **{key: record[name][key] for key in ("before", "after")},
+                "command": command,
+            }
+            for name in ("old", "new")
+            if record[name] is not None
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamageError(f"{path} cannot be read ({error!r}); fine-tune again.") from error
 
 
 def from_facts(figures: Iterable[card_facts.Figure]) -> list[dict[str, Any]]:
@@ -145,7 +174,7 @@ def _about(evaluation: Mapping[str, Any], run: str, names: Mapping[str, str]) ->
     command += ["--step", str(evaluation["step"]), "--stride", str(evaluation["stride"])]
     if evaluation["xz"]:
         command.append("--xz")
-    about = {"dataset": name, "split": split, "revision": revision, "by": "model"}
+    about = {"dataset": name, "split": split, "revision": revision, "part": None, "by": "model"}
     return {**about, "command": shlex.join(command)}
 
 

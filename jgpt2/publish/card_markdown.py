@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from jgpt2 import html, table
 
-_SIGNS = re.compile(r"([\\`*_\[\]|~$#])")
+_SIGNS = re.compile(r"([\\`*\[\]|~$#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _START = re.compile(r"^(?:([+-])|(\d+)([.)]))(?=\s|$)|^(=+|-+)$")
 _LINK = re.compile(r"https?://[A-Za-z0-9._/%?=&:,;+~#@-]+|[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
 
@@ -40,9 +40,9 @@ def points(value: str) -> str:
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[table.Value]]) -> str:
-    """A table; whole numbers in groups of three, others to four places.
+    """A table of a record: text is escaped, `Code` stands as code.
 
-    Cells of text are escaped; a `Code` stands as code.
+    Whole numbers are in groups of three, others have four places.
     """
     lines = [columns, ["---"] * len(columns), *(map(_cell, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

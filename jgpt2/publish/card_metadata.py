@@ -39,7 +39,7 @@ def metadata(record: Mapping[str, Any]) -> dict[str, Any]:
 def front_matter(record: Mapping[str, Any]) -> str:
     """The metadata as the block that a README.md starts with."""
     dumped = yaml.safe_dump(metadata(record), allow_unicode=True, sort_keys=False, width=100)
-    return f"{_FENCE}{dumped}{_FENCE}"
+    return f"{_FENCE}{dumped}---"
 
 
 def parse(readme: str) -> dict[str, Any]:

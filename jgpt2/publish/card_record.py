@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import config, configio, manifest, runs, storage
+from jgpt2 import config, manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import count, sizes
 from jgpt2.publish import card_data, card_facts, card_figures
@@ -47,18 +47,25 @@ def collect(
     trained = [row for row in rows if row["kind"] == "train"]
     evaluation = card_figures.read_evaluation(run, origin.fingerprint, step)
     given = card_data.read(datasets, origin, card_figures.dataset_of(evaluation))
-    experiment = configio.load(run / runs.CONFIG) if origin.kind == "run" else None
+    experiment = _json(run / runs.CONFIG) if origin.kind == "run" else None
     num_bytes = trained[-1]["bytes"] if trained else None
     data = card_data.collect(given, origin, num_bytes, facts.data)
     identity = _identity(folder, exported, facts.licenses, data["datasets"])
-    results = card_figures.evaluated(evaluation, rows, origin, given)
-    training = _training(experiment, identity, trained, runs.events(run), goodput)
+    provenance = _provenance(exported, origin, experiment, facts.provenance)
+    made_by = provenance["commands"][0]
+    results = card_figures.evaluated(evaluation, origin, given)
+    results += card_figures.validated(rows, origin, step, made_by)
+    results += card_figures.from_facts(facts.figures)
+    training = _training(experiment, trained, runs.events(run), goodput)
     return {
         "identity": identity,
-        "provenance": _provenance(exported, origin, experiment, facts.provenance),
+        "provenance": provenance,
         "data": data,
         "training": {**training, "hardware": facts.training.hardware or None},
-        "evaluation": {"results": results + card_figures.from_facts(facts.figures)},
+        "evaluation": {
+            "results": results,
+            "forgetting": card_figures.forgotten(run, step, made_by),
+        },
         "safety": card_figures.safety(facts.safety, facts_folder),
         "energy": _energy(facts.energy, training["hours"]),
         "stage": dataclasses.asdict(facts.stage),
@@ -144,22 +151,19 @@ def _identity(
 def _provenance(
     exported: manifest.Manifest,
     origin: manifest.Manifest,
-    experiment: config.Experiment | None,
+    experiment: Mapping[str, Any] | None,
     facts: card_facts.Provenance,
 ) -> dict[str, Any]:
     """Hashes, and the commands that make the same again."""
-    of_data = ("tokenizer", "dataset", "tokens")
-    base = {
-        role: fingerprint
-        for role, fingerprint in origin.parents.items()
-        if role.partition(" ")[0] not in of_data
-    }
+    start = (experiment or {}).get("start")
     step, dtype = str(exported.identity["step"]), exported.identity["dtype"]
     run = f"runs/{origin.name}"
     if origin.kind == "import":
         made = ["jgpt2", "import", facts.base_model or "SOURCE", run]
-    elif base:
-        made = ["jgpt2", "finetune", "START", "--dataset", "DATASET", "--run", run]
+    elif start:
+        names = card_data.trained_on(origin).values()
+        made = ["jgpt2", "finetune", facts.base_model or "START"]
+        made += ["--dataset", *names, "--run", run]
     else:
         made = ["jgpt2", "train", "run/config.json", "--run", run]
     export = ["jgpt2", "export", run, exported.name, "--step", step, "--dtype", dtype]
@@ -168,11 +172,11 @@ def _provenance(
         "origin": origin.kind,
         "fingerprints": {
             origin.kind: origin.fingerprint,
-            "config": None if experiment is None else configio.fingerprint(experiment),
+            "config": origin.identity.get("config"),
             **origin.parents,
         },
-        "seed": None if experiment is None else experiment.seed,
-        "base": base,
+        "seed": None if experiment is None else experiment["seed"],
+        "base": start and {"model": start["model"], "step": start["step"]},
         "base_model": facts.base_model or None,
         "code_version": origin.code_version,
         "created": origin.created,
@@ -183,8 +187,7 @@ def _provenance(
 
 
 def _training(
-    experiment: config.Experiment | None,
-    identity: Mapping[str, Any],
+    experiment: Mapping[str, Any] | None,
     trained: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
     goodput: Mapping[str, Any] | None,
@@ -192,18 +195,21 @@ def _training(
     """What the run did up to the exported step; its hours are those of the whole run."""
     told: dict[str, Any] = {
         **dict.fromkeys(("steps", "tokens", "bytes", "flops", "flops_per_token", "loss")),
-        **dict.fromkeys(("optimizer", "schedule", "batch", "mesh", "precision", "dropout")),
+        **dict.fromkeys(
+            ("optimizer", "schedule", "batch", "mesh", "precision", "dropout", "tuning")
+        ),
         **dict.fromkeys(("processes", "starts", "first", "last", "hours", "goodput", "figure")),
     }
     if experiment is not None:
-        told |= {key: dataclasses.asdict(getattr(experiment, key)) for key in _OF_CONFIG}
-        told["dropout"] = experiment.model.dropout
-        told["precision"] = {"parameters": "float32", "compute": experiment.model.compute_dtype}
-        told["flops_per_token"] = count.flops_per_token(experiment.model, identity["vocab_size"])
+        model, start = experiment["model"], experiment.get("start")
+        told |= {key: experiment[key] for key in _OF_CONFIG}
+        told |= {"dropout": model["dropout"], "tuning": start and start["tuning"]}
+        told["precision"] = {"parameters": "float32", "compute": model["compute_dtype"]}
     if trained:
         last = trained[-1]
         told |= {key: last[key] for key in ("tokens", "bytes", "flops", "loss")}
         told |= {"steps": last["step"], "figure": FIGURE}
+        told["flops_per_token"] = last["flops"] / last["tokens"]
     starts = [row for row in events if row["event"] == "start"]
     if starts:
         told |= {"processes": starts[-1]["processes"], "starts": len(starts)}

@@ -78,7 +78,8 @@ def _overview(record: Record, say: Language) -> list[str]:
         (say("コードのライセンス", "licence of the code"), of["code"] or say.unknown),
         (
             say("データのライセンス", "licences of the data"),
-            ", ".join(of["data"]) or say.unknown,
+            ", ".join(say.unknown if one == "unknown" else one for one in of["data"])
+            or say.unknown,
         ),
     ]
     return [table_of(("", ""), rows)]

@@ -67,7 +67,7 @@ def _summary(told: Mapping[str, Any], say: Language) -> list[tuple[table.Value, 
             say("学習バイトに占める割合", "share of the bytes trained on"),
             known(told["byte_share"], "{:.1%}"),
         ),
-        (say("エポック", "epochs"), known(told.get("epochs"), "{:.4g}")),
+        (say("エポック(バイトで数えて)", "epochs (by bytes)"), known(told.get("epochs"), "{:.4g}")),
     ]
     is_told = told["created"] is not None
     rows.append(
@@ -97,7 +97,11 @@ def _shares(heading: str, counted: Mapping[str, Any] | None, say: Language) -> s
     total = sum(one["num_bytes"] for one in counted.values())
     ordered = sorted(counted.items(), key=lambda item: (-item[1]["num_bytes"], item[0]))
     rows = [
-        (name, *(one[key] for key in _COUNTED), f"{one['num_bytes'] / max(total, 1):.1%}")
+        (
+            say.unknown if name == "unknown" else name,
+            *(one[key] for key in _COUNTED),
+            f"{one['num_bytes'] / max(total, 1):.1%}",
+        )
         for name, one in ordered
     ]
     columns = (heading, *(say(*size) for size in _SIZES), say("割合", "share"))

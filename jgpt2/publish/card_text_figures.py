@@ -1,6 +1,6 @@
 """The measured sections of a card's README: training, evaluation, safety, energy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jgpt2 import table
@@ -32,6 +32,10 @@ def training(record: Mapping[str, Any], say: Language) -> list[str]:
         (say("FLOP(式による)", "FLOPs (by formula)"), _shown(told["flops"], say)),
         (say("1トークンあたりのFLOP", "FLOPs per token"), _shown(told["flops_per_token"], say)),
         (say("最後の損失(nat/トークン)", "final loss (nats per token)"), _shown(told["loss"], say)),
+        (
+            say("追加学習の方法", "fine-tuning"),
+            _settings(told["tuning"], say) if told["tuning"] else say.none,
+        ),
         (say("最適化(AdamW)", "optimiser (AdamW)"), _settings(told["optimizer"], say)),
         (say("学習率の変化", "schedule"), _settings(told["schedule"], say)),
         (say("バッチ", "batch"), _settings(told["batch"], say)),
@@ -57,7 +61,7 @@ def evaluation(told: Mapping[str, Any], say: Language) -> list[str]:
     """Every figure with its dataset, split, n and command."""
     results = told["results"]
     if not results:
-        return [say("未評価。", "Not evaluated.")]
+        return [say("未評価。", "Not evaluated."), *_forgotten(told["forgetting"], say)]
     made_by = list(dict.fromkeys(row["command"] for row in results if row["command"]))
     columns = (
         *(say("指標", "metric"), say("値", "value"), say("対象", "of")),
@@ -66,7 +70,7 @@ def evaluation(told: Mapping[str, Any], say: Language) -> list[str]:
     )
     rows = [
         (
-            row["metric"],
+            Code(row["metric"]) if row["metric"] else say.unknown,
             _value(row),
             say("このモデル", "this model") if row["by"] == "model" else row["by"],
             row["dataset"] or say.unknown,
@@ -78,14 +82,17 @@ def evaluation(told: Mapping[str, Any], say: Language) -> list[str]:
         )
         for row in results
     ]
-    numbered = [f"# ({number})\n{line}" for number, line in enumerate(made_by, start=1)]
+    numbered = [
+        line for at, command in enumerate(made_by, start=1) for line in (f"# ({at})", command)
+    ]
     note = say(
         "bits_per_byte は、文書(終端を含む)を予測するのに要するビット数を、本文のUTF-8のバイト数で"
         "割った値です。小さいほどよく、語彙が違っても比べられます。n は文書または設問の数です。",
         "bits_per_byte: the bits needed to predict a document and its end, over the UTF-8 bytes of "
         "its text; lower is better, and vocabularies compare. n counts documents or questions.",
     )
-    return [note, table_of(columns, rows), *([commands(numbered)] if numbered else [])]
+    made = [note, table_of(columns, rows), *([commands(numbered)] if numbered else [])]
+    return made + _forgotten(told["forgetting"], say)
 
 
 def safety(told: Mapping[str, Any], say: Language) -> list[str]:
@@ -129,6 +136,28 @@ def energy(told: Mapping[str, Any], say: Language) -> list[str]:
     return [table_of(("", ""), rows)]
 
 
+def _forgotten(figures: Sequence[Mapping[str, Any]], say: Language) -> list[str]:
+    """What a fine-tuning changed; nothing for other models."""
+    if not figures:
+        return []
+    sets = {
+        "old": say("元の学習データ", "data of the base model"),
+        "new": say("追加学習のデータ", "data of the fine-tuning"),
+    }
+    rows = [
+        (sets[row["set"]], row["dataset"], row["split"], row["n"], row["before"], row["after"])
+        for row in figures
+    ]
+    columns = (
+        *("", say("データ", "dataset"), say("分割", "split"), "n"),
+        *(say("追加学習の前", "before"), say("後", "after")),
+    )
+    note = say(
+        "追加学習の前と後の bits_per_byte:", "bits_per_byte before and after the fine-tuning:"
+    )
+    return [note, table_of(columns, rows), commands([figures[0]["command"]])]
+
+
 def _value(row: Mapping[str, Any]) -> table.Value:
     if row["value"] is None or row["low"] is None or row["high"] is None:
         return row["value"]
@@ -141,7 +170,7 @@ def _shown(value: Any, say: Language) -> str:
         return say.unknown
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def _settings(named: Mapping[str, Any] | None, say: Language) -> str:
