@@ -25,6 +25,8 @@ PAGES = (
                 "ablation.ja",
                 "publish",
                 "publish.ja",
+                "card",
+                "card.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )

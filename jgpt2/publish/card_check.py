@@ -141,7 +141,7 @@ def _mandatory(record: Record) -> Iterator[str]:
         paths += MANDATORY_OF_RUNS
     if provenance["origin"] == "import" or provenance["base"]:
         paths.append("provenance.base_model")
-    if record["identity"]["licenses"]["weights"].strip().lower() == "other":
+    if (record["identity"]["licenses"]["weights"] or "").strip().lower() == "other":
         paths += ["identity.licenses.weights_name", "identity.licenses.weights_link"]
     for path, rows, keys in (
         ("stage.changes", record["stage"]["changes"], _OF_CHANGE),

@@ -134,8 +134,10 @@ def _measured(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         report = json.loads(content)
+        if not isinstance(report, dict):
+            raise ValueError("it holds no object")
         figures = dict(_flat({key: report[key] for key in report if key != "command"}))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"the safety figures {path} cannot be read ({error}); give a file with one JSON object."
         ) from error

@@ -1,4 +1,4 @@
-"""Markdown that no text can break: paragraphs, lists, tables and commands of a card.
+"""Markdown that no text can break: lines, lists, tables and listings of a card.
 
 Text of any origin is shown as it is typed: signs of Markdown are escaped, those of HTML written
 as references, line ends inside a line become spaces.
@@ -48,12 +48,21 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[table.Value]]) -> s
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def commands(lines: Sequence[str]) -> str:
-    """Commands to be copied, in a fence that none of them can close."""
-    whole = "\n".join(" ".join(line.split()) for line in lines)
+def listing(lines: Iterable[str], language: str = "bash") -> str:
+    """Lines to be copied, in a fence that none of them can close."""
+    whole = "\n".join(map(one_line, lines))
     longest = max(map(len, re.findall("`+", whole)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}bash\n{whole}\n{fence}"
+    return f"{fence}{language}\n{whole}\n{fence}"
+
+
+def one_line(value: str) -> str:
+    """The text on one line; characters that cannot be seen become U+FFFD.
+
+    >>> one_line("一\\n二 \\u202e三")
+    '一 二 �三'
+    """
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(value.split()))
 
 
 class Code(str):

@@ -173,11 +173,13 @@ def _provenance(
         "fingerprints": {
             origin.kind: origin.fingerprint,
             "config": origin.identity.get("config"),
+            "tokenizer": exported.parents["tokenizer"],
             **origin.parents,
         },
         "seed": None if experiment is None else experiment["seed"],
         "base": start and {"model": start["model"], "step": start["step"]},
         "base_model": facts.base_model or None,
+        "source": origin.notes if origin.kind == "import" else None,
         "code_version": origin.code_version,
         "created": origin.created,
         "notes": exported.notes,

@@ -11,7 +11,7 @@ from typing import Any
 from jgpt2 import table
 from jgpt2.publish import card_metadata, card_text_data, card_text_figures
 from jgpt2.publish.card_language import Language
-from jgpt2.publish.card_markdown import Code, commands, link, points, table_of, text
+from jgpt2.publish.card_markdown import Code, link, listing, points, table_of, text
 
 Record = Mapping[str, Any]
 
@@ -86,7 +86,7 @@ def _overview(record: Record, say: Language) -> list[str]:
 
 
 def _usage(record: Record, say: Language) -> list[str]:
-    name = json.dumps(record["identity"]["name"], ensure_ascii=False).replace("`", "\\u0060")
+    name = json.dumps(record["identity"]["name"], ensure_ascii=False)
     lines = (
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
@@ -99,7 +99,7 @@ def _usage(record: Record, say: Language) -> list[str]:
         "リモートコードは要りません。生成した文章を人に見せるときは、機械が書いたと明記してください。",
         "No remote code is needed. Say that a machine wrote it when you show generated text.",
     )
-    return ["```python\n" + "\n".join(lines) + "\n```", note]
+    return [listing(lines, "python"), note]
 
 
 def _use(use: Record, say: Language) -> list[str]:
@@ -121,6 +121,12 @@ def _provenance(record: Record, say: Language) -> list[str]:
         (role, Code(fingerprint) if fingerprint else say.unknown)
         for role, fingerprint in told["fingerprints"].items()
     ]
+    source = told["source"] or {}
+    for name, entry in source.get("source_files", {}).items():
+        rows.append((f"source {name}", Code(entry["sha256"])))
+    if source:
+        stated = str(source.get("license") or say.unknown)
+        rows.append((say("元のモデルが示すライセンス", "licence that the source states"), stated))
     seed = say.unknown if told["seed"] is None else str(told["seed"])
     rows += [
         (say("乱数の種", "seed"), seed),
@@ -133,7 +139,7 @@ def _provenance(record: Record, say: Language) -> list[str]:
         say("元となったものの指紋(SHA-256):", "Fingerprints (SHA-256) of what it was made from:"),
         table_of((say("役割", "role"), say("指紋", "fingerprint")), rows),
         say("同じものを作るコマンド:", "Commands that make the same again:"),
-        commands(told["commands"]),
+        listing(told["commands"]),
         say(
             "ファイルのSHA-256(全体は `manifest.json`):",
             "SHA-256 of the files (`manifest.json` has all):",

@@ -5,7 +5,7 @@ from typing import Any
 
 from jgpt2 import table
 from jgpt2.publish.card_language import Language
-from jgpt2.publish.card_markdown import Code, commands, table_of
+from jgpt2.publish.card_markdown import Code, listing, table_of
 
 _SAFETY = (
     ("detector", ("検出器", "Detector")),
@@ -91,7 +91,7 @@ def evaluation(told: Mapping[str, Any], say: Language) -> list[str]:
         "bits_per_byte: the bits needed to predict a document and its end, over the UTF-8 bytes of "
         "its text; lower is better, and vocabularies compare. n counts documents or questions.",
     )
-    made = [note, table_of(columns, rows), *([commands(numbered)] if numbered else [])]
+    made = [note, table_of(columns, rows), *([listing(numbered)] if numbered else [])]
     return made + _forgotten(told["forgetting"], say)
 
 
@@ -108,7 +108,7 @@ def safety(told: Mapping[str, Any], say: Language) -> list[str]:
         rows.append((say("出所", "source"), measured["source"] or say.unknown))
         made.append(table_of((say("項目", "figure"), say("値", "value")), rows))
         if measured["command"]:
-            made.append(commands([measured["command"]]))
+            made.append(listing([measured["command"]]))
     return made
 
 
@@ -155,13 +155,13 @@ def _forgotten(figures: Sequence[Mapping[str, Any]], say: Language) -> list[str]
     note = say(
         "追加学習の前と後の bits_per_byte:", "bits_per_byte before and after the fine-tuning:"
     )
-    return [note, table_of(columns, rows), commands([figures[0]["command"]])]
+    return [note, table_of(columns, rows), listing([figures[0]["command"]])]
 
 
 def _value(row: Mapping[str, Any]) -> table.Value:
     if row["value"] is None or row["low"] is None or row["high"] is None:
         return row["value"]
-    return f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+    return f"{row['value']:.4f} ({row['low']:.4f}–{row['high']:.4f})"
 
 
 def _shown(value: Any, say: Language) -> str:
