@@ -106,7 +106,7 @@ def _unlike_card(exported: manifest.Manifest, record: Record) -> Iterator[str]:
         (
             f"provenance.fingerprints.{told['origin']}",
             told["fingerprints"][told["origin"]],
-            exported.parents["run"],
+            exported.parents.get(told["origin"]),
         ),
     )
     for path, here, there in pairs:
@@ -173,7 +173,7 @@ def _safety(record: Record) -> Iterator[str]:
     """Safety figures without a source."""
     for kind in card_figures.KINDS:
         measured = record["safety"][kind]
-        for key in ("source", "command", "figures") if measured is not None else ():
+        for key in ("source", "command", "figures") if measured else ():
             if _is_empty(measured[key]):
                 yield f"safety.{kind}.{key}: it is empty; write it into the file of the figures."
 

@@ -56,7 +56,7 @@ def collect(
     for one in described.values():
         one["byte_share"] = shares.get(one["name"], {}).get("byte_share")
         trained = (one["splits"] or {}).get("train")
-        if None not in (num_bytes, one["byte_share"], trained):
+        if num_bytes is not None and trained and one["byte_share"] is not None:
             one["epochs"] = round(num_bytes * one["byte_share"] / trained["num_bytes"], 4)
     return {
         **dataclasses.asdict(facts),

@@ -7,7 +7,6 @@ on where the folders lie or on the hour: the same folders give the same record.
 import dataclasses
 import importlib.metadata
 import json
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,10 +93,11 @@ def _origin(run: Path, exported: manifest.Manifest) -> manifest.Manifest:
     origin = manifest.read(run)
     if origin.kind not in ("run", "import"):
         raise InputError(f"{run} holds a {origin.kind}; give the folder of a run or an import.")
-    if origin.fingerprint != exported.parents["run"]:
+    if origin.fingerprint != exported.parents.get(origin.kind):
+        made_from = ", ".join(f"{role} {one[:12]}" for role, one in exported.parents.items())
         raise InputError(
-            f"{run} has fingerprint {origin.fingerprint[:12]}, but the export was made from "
-            f"{exported.parents['run'][:12]}; give the run that was exported."
+            f"{run} is the {origin.kind} {origin.fingerprint[:12]}, but the export was made from "
+            f"{made_from}; give the run that was exported."
         )
     manifest.require_unchanged(run, origin)
     if origin.kind == "run":
@@ -230,9 +230,9 @@ def _energy(facts: card_facts.Energy, hours: float | None) -> dict[str, Any]:
         told["how"] = "measured"
     elif facts.watts is not None:
         told["hours"] = facts.hours if facts.hours is not None else hours
-        factors = (told["hours"], facts.watts, facts.pue)
-        if None not in factors:
-            told |= {"how": "estimated", "kwh": _rounded(math.prod(factors) / 1000)}
+        if told["hours"] is not None and facts.pue is not None:
+            kwh = told["hours"] * facts.watts / 1000 * facts.pue
+            told |= {"how": "estimated", "kwh": _rounded(kwh)}
     if told["kwh"] is not None and facts.grams_per_kwh is not None:
         told["grams"] = _rounded(told["kwh"] * facts.grams_per_kwh)
     return told

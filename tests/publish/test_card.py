@@ -253,7 +253,8 @@ def test_an_import_has_a_card_without_a_training(walk, made, export, build, tmp_
     notes = {"source_files": {"a.safetensors": {"sha256": "c" * 64}}, "license": "mit"}
     given = {"kind": "import", "name": "gpt2", "identity": {}, "parents": {}, "notes": notes}
     origin = manifest.write(imported, files=["shape.json"], **given)
-    parents = manifest.read(export).parents | {"run": origin.fingerprint}
+    tokenizer = manifest.read(export).parents["tokenizer"]
+    parents = {"import": origin.fingerprint, "tokenizer": tokenizer}
     cards.seal(export, parents=parents)
     answer = build(export, "--json", run=imported).json()
     assert sorted(problem.partition(":")[0] for problem in answer["problems"]) == [
