@@ -121,16 +121,24 @@ def from_facts(figures: Iterable[card_facts.Figure]) -> list[dict[str, Any]]:
     ]
 
 
-def safety(facts: card_facts.Safety, folder: Path) -> dict[str, Any]:
-    """What was measured of each kind, None where nothing was; paths are seen from `folder`.
+def safety(
+    facts: card_facts.Safety, folder: Path, run: Path, fingerprint: str, step: int
+) -> dict[str, Any]:
+    """What was measured of each kind, None where nothing was.
 
+    The files are those that the facts name, seen from `folder`, or `KIND.json` in the run folder.
     `source` names the file and its SHA-256; `figures` are its numbers and words by dotted path.
+    Raises InputError for a file that is of another model or step.
     """
-    named = dataclasses.asdict(facts)
-    return {kind: _measured(folder / named[kind]) if named[kind] else None for kind in KINDS}
+    told: dict[str, Any] = dict.fromkeys(KINDS)
+    for kind, named in dataclasses.asdict(facts).items():
+        path = folder / named if named else run / f"{kind}.json"
+        if named or path.is_file():
+            told[kind] = _measured(path, fingerprint, step)
+    return told
 
 
-def _measured(path: Path) -> dict[str, Any]:
+def _measured(path: Path, fingerprint: str, step: int) -> dict[str, Any]:
     try:
         content = path.read_bytes()
         report = json.loads(content)
@@ -141,6 +149,12 @@ def _measured(path: Path) -> dict[str, Any]:
         raise InputError(
             f"the safety figures {path} cannot be read ({error}); give a file with one JSON object."
         ) from error
+    if report.get("model", fingerprint) != fingerprint or report.get("step", step) != step:
+        raise InputError(
+            f"the safety figures {path} are of step {report.get('step')} of "
+            f"{str(report.get('model'))[:12]}, but the export is of step {step} of "
+            f"{fingerprint[:12]}; measure what was exported, or leave the file out."
+        )
     digest = hashlib.sha256(content).hexdigest()
     return {
         "source": f"{path.name} (SHA-256 {digest})",

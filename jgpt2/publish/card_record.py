@@ -65,7 +65,7 @@ def collect(
             "results": results,
             "forgetting": card_figures.forgotten(run, step, made_by),
         },
-        "safety": card_figures.safety(facts.safety, facts_folder),
+        "safety": card_figures.safety(facts.safety, facts_folder, run, origin.fingerprint, step),
         "energy": _energy(facts.energy, training["hours"]),
         "stage": dataclasses.asdict(facts.stage),
         "use": dataclasses.asdict(facts.use),

@@ -232,6 +232,17 @@ def test_safety_figures_come_from_their_files(walk, export, build, tmp_path):
     assert told["bias"]["source"].startswith("偏り.json (SHA-256 ")
     assert told["detector"] is None
     assert card_check.problems(export) == []
+    (tmp_path / "偏り.json").write_text(json.dumps(report | {"step": 3}), "utf-8")
+    assert "measure what was exported" in build(export, facts=facts).err
+
+
+def test_safety_figures_in_the_run_folder_are_found(walk, export, build, tmp_path):
+    run = shutil.copytree(walk.root / "runs" / "sp", tmp_path / "run")
+    manifest.write_json(run / "memorisation.json", {"command": "jgpt2 x", "step": 6, "n": 9})
+    assert build(export, "--dataset", walk.root / "data" / "ja", run=run).exit_code == 0
+    assert cards.read(export)["safety"]["memorisation"]["figures"] == {"step": 6, "n": 9}
+    manifest.write_json(run / "memorisation.json", {"model": "a" * 64})
+    assert "measure what was exported" in build(export, run=run).err
 
 
 def test_figures_of_others_stand_beside_ours(walk, export, build, tmp_path):
