@@ -72,3 +72,16 @@ def by_name(name: str) -> tuple[str, config.Model]:
         )
         raise InputError(f"no model size is called {name!r}; choose one of {', '.join(names)}.")
     return canonical, _SIZES[canonical]
+
+
+def names_of(model: config.Model) -> list[str]:
+    """Every name of the size that has the shape of `model`, the canonical one first.
+
+    >>> names_of(SMALL), names_of(dataclasses.replace(TINY, layers=5))
+    (['small', '117M', '124M'], [])
+    """
+    shape = model.layers, model.embed_dim, model.heads
+    for name, size in _SIZES.items():
+        if (size.layers, size.embed_dim, size.heads) == shape:
+            return [name, *(alias.upper() for alias, of in _ALIASES.items() if of == name)]
+    return []
