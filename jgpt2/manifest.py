@@ -25,7 +25,7 @@ class Manifest:
     """Identity of one artefact folder."""
 
     kind: str
-    """dataset, tokenizer, tokens, run or export."""
+    """dataset, tokenizer, tokens, run, export or bundle."""
     name: str
     """What users call it; not part of the fingerprint."""
     fingerprint: str

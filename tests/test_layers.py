@@ -22,7 +22,7 @@ LAYERS = {
     "compilation": 1, "host_memory": 1, "processes": 1, "corpus": 1, "model": 1, "tokenizer": 1,
     "checkpoint": 2, "data": 2,
     "evaluate": 3, "generate": 3, "runs": 3,
-    "doctor": 4, "inference": 4, "publish": 4, "train": 4,
+    "doctor": 4, "inference": 4, "memorisation": 4, "publish": 4, "train": 4,
     "ablation": 5, "benchmark": 5, "plan": 5, "quickstart": 5, "quickstart_report": 5,
     "launch": 6,
     "verbs": 7,
