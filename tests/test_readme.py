@@ -25,6 +25,8 @@ PAGES = (
                 "ablation.ja",
                 "publish",
                 "publish.ja",
+                "release",
+                "release.ja",
             ),
             *("launch", "launch.ja", "operations", "operations.ja"),
         )

@@ -23,8 +23,9 @@ changes = [{date = "2026-02-14", ja = "最初の公開。", en = "First release.
 questions = "https://example.org/jgpt2"
 opt_out = "optout@example.org"
 """
-WORDS = ("data.statement", "data.personal_information", "data.gaps") + tuple(
-    f"use.{name}" for name in ("intended", "out_of_scope", "misuse", "limitations")
+WORDS = (
+    *("data.statement", "data.personal_information", "data.gaps"),
+    *("use.intended", "use.out_of_scope", "use.misuse", "use.limitations"),
 )
 
 

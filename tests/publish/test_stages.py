@@ -23,7 +23,9 @@ def test_a_ladder_is_climbed_in_order_and_in_time(path):
     with pytest.raises(InputError, match=r"earlier_stage: small is not published; publish small f"):
         publish(path, "medium", 0)
     publish(path, "small", 0)
-    with pytest.raises(InputError, match=r"cool_off: 29 of 30 days since small; wait until 2026-03"):
+    with pytest.raises(
+        InputError, match=r"cool_off: 29 of 30 days since small; wait until 2026-03"
+    ):
         publish(path, "medium", 29)
     publish(path, "medium", 30)
     with pytest.raises(InputError, match="earlier_stage: large is not published"):
@@ -93,9 +95,9 @@ def test_what_cannot_be_done_twice_or_before(path):
 
 @pytest.mark.parametrize("words", ["", " ", "一行\n二行"])
 def test_a_name_and_a_reason_must_be_said(path, words):
-    with pytest.raises(InputError, match="--by .* says nothing, or more than a line"):
+    with pytest.raises(InputError, match=r"--by .* says nothing, or more than a line"):
         stages.publish(path, "small", by=words, now=ladder.START)
-    with pytest.raises(InputError, match="--reason .* says nothing"):
+    with pytest.raises(InputError, match=r"--reason .* says nothing"):
         stages.withdraw(path, "small", reason=words, by="山田", now=ladder.START)
 
 
@@ -146,5 +148,8 @@ def test_the_verbs(command, path):
     assert "medium: cool_off: 0 of 30 days since small" in told.out
     assert command("release", "plan", path, "--json").json()["stages"][0]["state"] == "published"
     words = ["--reason", "品質", "--by", "山田"]
-    assert "line 2 of the ledger" in command("release", "withdraw", path, "--stage", "small", *words).out
+    assert (
+        "line 2 of the ledger"
+        in command("release", "withdraw", path, "--stage", "small", *words).out
+    )
     assert command("release", "plan", path, "--json").json()["stages"][0]["state"] == "withdrawn"
