@@ -26,6 +26,7 @@ class Manifest:
 
     kind: str
     """dataset, tokenizer, tokens, run, export or import."""
+    """dataset, tokenizer, tokens, run, export or bundle."""
     name: str
     """What users call it; not part of the fingerprint."""
     fingerprint: str

@@ -25,6 +25,8 @@ LAYERS = {
     "doctor": 4, "harness": 4, "inference": 4, "publish": 4, "train": 4,
     "ablation": 5, "benchmark": 5, "forgetting": 5, "plan": 5, "quickstart": 5,
     "quickstart_report": 5,
+    "doctor": 4, "inference": 4, "memorisation": 4, "publish": 4, "train": 4,
+    "ablation": 5, "benchmark": 5, "plan": 5, "quickstart": 5, "quickstart_report": 5,
     "launch": 6,
     "verbs": 7,
     "__main__": 8, "cli": 8,
