@@ -41,6 +41,12 @@ class Pieces:
     def eot(self):
         return self.pieces.index(b"")
 
+    begin = eot
+
+    @property
+    def is_lossless(self):
+        return True
+
     @property
     def token_bytes(self):
         return np.array([len(piece) for piece in self.pieces], np.int32)
