@@ -7,6 +7,7 @@ are read from safetensors alone, for opening a pickle runs whatever program it h
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,11 +66,7 @@ def import_model(
                 "parameters": count.parameters(shape, vocabulary.vocab_size),
                 "padding_rows_left_out": num_rows - vocabulary.vocab_size,
                 "stored_as": sorted({str(tensor.dtype) for tensor in tensors.values()}),
-                "license": _stated_license(source),
-                "source_files": {
-                    path.name: storage.entry(path)
-                    for path in sorted([*source.glob("*.safetensors"), source / "config.json"])
-                },
+                **_of_source(source),
             },
         )
 
@@ -174,6 +171,15 @@ def _digest(tensors: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {list(tensors[name].shape)}\n".encode())
         digest.update(np.ascontiguousarray(tensors[name], np.dtype("<f4")))
     return digest.hexdigest()
+
+
+def _of_source(source: Path) -> dict[str, Any]:
+    """What the source says and is: the licence that it states, and the hashes of its files."""
+    files = sorted([*source.glob("*.safetensors"), source / hf_config.FILE_NAME])
+    return {
+        "license": _stated_license(source),
+        "source_files": {path.name: storage.entry(path) for path in files},
+    }
 
 
 def _stated_license(source: Path) -> str | None:
