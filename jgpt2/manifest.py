@@ -25,8 +25,7 @@ class Manifest:
     """Identity of one artefact folder."""
 
     kind: str
-    """dataset, tokenizer, tokens, run, export or import."""
-    """dataset, tokenizer, tokens, run, export or bundle."""
+    """dataset, tokenizer, tokens, run, import, export or bundle."""
     name: str
     """What users call it; not part of the fingerprint."""
     fingerprint: str
