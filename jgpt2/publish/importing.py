@@ -14,7 +14,8 @@ import numpy as np
 from jgpt2 import checkpoint, config, configio, manifest, runs, storage
 from jgpt2.errors import InputError
 from jgpt2.model import count, layout
-from jgpt2.publish import hf, hf_config
+from jgpt2.publish.formats import hf, hf_config
+from jgpt2.tokenizer import foreign
 from jgpt2.tokenizer import load as tokenizer_load
 
 STEP = 0
@@ -139,8 +140,6 @@ def _write_tokenizer(source: Path, target: Path, given: Path | None, name: str) 
     elif manifest.exists(source):
         manifest.copy(source / runs.TOKENIZER, target, kind="tokenizer")
     else:
-        from jgpt2.tokenizer import foreign
-
         foreign.adopt(source, target, name=name)
 
 

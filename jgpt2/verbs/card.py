@@ -26,13 +26,13 @@ def build(
         json: Print one JSON document: the record, and what is missing.
     """
     from jgpt2 import runs
-    from jgpt2.publish import card, card_check
+    from jgpt2.publish.card import card, completeness
     from jgpt2.train import goodput
 
     rows = runs.metrics(run)
     spent = goodput.total(rows).record() if goodput.segments(rows) else None
     record = card.build(export, run, datasets=dataset, facts=facts, goodput=spent)
-    missing = card_check.problems(export)
+    missing = completeness.problems(export)
     text = [f"{export}: card.json and README.md written; {_count(missing)}", *missing]
     answer.give({"card": record, "problems": missing}, "\n".join(text), json)
 
@@ -47,9 +47,9 @@ def check(export: tyro.conf.Positional[Path], json: bool = False) -> int:
         json: Print one JSON document.
     """
     from jgpt2.errors import InputError
-    from jgpt2.publish import card_check
+    from jgpt2.publish.card import completeness
 
-    found = card_check.problems(export)
+    found = completeness.problems(export)
     answer.give({"problems": found}, "\n".join(found) or f"{export}: complete", json)
     return InputError.exit_code if found else 0
 
@@ -60,9 +60,9 @@ def facts(out: tyro.conf.Positional[Path]) -> None:
     Args:
         out: File to make; it must not exist.
     """
-    from jgpt2.publish import card_facts
+    from jgpt2.publish.card import author
 
-    card_facts.write_template(out)
+    author.write_template(out)
     print(f"{out}: fill in what is marked as required")
 
 

@@ -36,7 +36,7 @@ def export(
         json: Print one JSON document: the manifest.
     """
     from jgpt2 import compilation, runs
-    from jgpt2.publish import gguf_file, hf, verify
+    from jgpt2.publish.formats import gguf_file, hf, verify
 
     reader = verify.python_with_transformers(python)
     compilation.enable_cache()

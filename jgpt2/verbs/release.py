@@ -15,7 +15,7 @@ def template(out: tyro.conf.Positional[Path]) -> None:
     Args:
         out: File to make; it must not exist.
     """
-    from jgpt2.publish import policy
+    from jgpt2.publish.release import policy
 
     policy.write_template(out)
     print(f"{out}: name the stages and their folders, and answer the questions of review")
@@ -29,7 +29,7 @@ def plan(policy: tyro.conf.Positional[Path], json: bool = False) -> None:
         json: Print one JSON document.
     """
     from jgpt2 import table
-    from jgpt2.publish import stages
+    from jgpt2.publish.release import stages
 
     told = stages.plan(policy, _now())
     rows = [
@@ -60,7 +60,7 @@ def check(policy: tyro.conf.Positional[Path], stage: str, json: bool = False) ->
     import dataclasses
 
     from jgpt2 import table
-    from jgpt2.publish import stages
+    from jgpt2.publish.release import stages
 
     answers = stages.check(policy, stage, _now())
     rows = [
@@ -84,7 +84,7 @@ def publish(policy: tyro.conf.Positional[Path], stage: str, by: str, json: bool 
         by: Who answers for it.
         json: Print one JSON document: the record.
     """
-    from jgpt2.publish import stages
+    from jgpt2.publish.release import stages
 
     record = stages.publish(policy, stage, by=by, now=_now())
     waived = [one["gate"] for one in record["gates"] if one["state"] == "waived"]
@@ -109,7 +109,7 @@ def withdraw(
         by: Who answers for it.
         json: Print one JSON document: the line of the ledger.
     """
-    from jgpt2.publish import stages
+    from jgpt2.publish.release import stages
 
     line = stages.withdraw(policy, stage, reason=reason, by=by, now=_now())
     answer.give(line, f"{stage}: withdrawn, line {line['number']} of the ledger", json)
@@ -133,7 +133,7 @@ def bundle(
         by: Who gives it.
         json: Print one JSON document: the line of the ledger.
     """
-    from jgpt2.publish import bundle as bundles
+    from jgpt2.publish.release import bundle as bundles
 
     line = bundles.build(policy, stage, partner=partner, out=out, by=by, now=_now())
     text = f"{out}: {stage} for {partner}; SHA256SUMS has SHA-256 {line['sums']}"
@@ -147,7 +147,7 @@ def verify(bundle: tyro.conf.Positional[Path], json: bool = False) -> None:
         bundle: Folder that `jgpt2 release bundle` made.
         json: Print one JSON document.
     """
-    from jgpt2.publish import bundle as bundles
+    from jgpt2.publish.release import bundle as bundles
 
     sums = bundles.verify(bundle)
     text = f"{bundle}: as it was made; SHA256SUMS has SHA-256 {sums}: compare it with the giver's"

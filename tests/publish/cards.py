@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from jgpt2 import manifest, storage
-from jgpt2.publish import card_record, card_text
+from jgpt2.publish.card import page, records
 from tests.conftest import run_command
 
 FACTS = """
@@ -43,7 +43,7 @@ def make(walk, root, names):
 
 def read(folder):
     """The record of a card."""
-    return json.loads((folder / card_record.FILE_NAME).read_text("utf-8"))
+    return json.loads((folder / records.FILE_NAME).read_text("utf-8"))
 
 
 def seal(folder, **changes):
@@ -62,6 +62,6 @@ def seal(folder, **changes):
 
 def rewrite(folder, record):
     """Gives a folder another record, rendered and sealed as if it had been built so."""
-    manifest.write_json(folder / card_record.FILE_NAME, record)
-    manifest.write_text(folder / card_record.README, card_text.render(record))
+    manifest.write_json(folder / records.FILE_NAME, record)
+    manifest.write_text(folder / records.README, page.render(record))
     seal(folder)

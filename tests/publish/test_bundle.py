@@ -8,7 +8,7 @@ import pytest
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import bundle, ledger, stages
+from jgpt2.publish.release import bundle, ledger, stages
 from tests.publish import ladder
 
 MADE = {"partner": "港大学 {研究室}", "by": "山田", "now": ladder.START}

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import count
-from jgpt2.publish import card, card_check, card_facts, card_record, card_text
+from jgpt2.publish.card import author, card, completeness, page, records
 from tests.publish import cards
 
 
@@ -79,7 +79,7 @@ def test_a_card_holds_what_the_records_know(walk, made, command, name):
 def test_the_manifest_keeps_what_the_export_is(walk, export, build):
     old = manifest.read(export)
     with_card = manifest.verify(export, kind="export")
-    assert {*card_record.OWN_FILES} < set(with_card.files)
+    assert {*records.OWN_FILES} < set(with_card.files)
     run = walk.root / "runs" / "sp"
     assert with_card.parents["run"] == manifest.read(run).fingerprint
     assert with_card.identity == {"format": "GPT2LMHeadModel", "dtype": "float32", "step": 6}
@@ -98,7 +98,7 @@ def test_the_same_folders_give_the_same_bytes(walk, made, export, build):
 
 
 def test_no_place_of_a_machine_is_in_the_card(walk, made):
-    written = "".join((made / "sp" / name).read_text("utf-8") for name in card_record.OWN_FILES)
+    written = "".join((made / "sp" / name).read_text("utf-8") for name in records.OWN_FILES)
     assert walk.root.name not in written
     assert str(walk.root.parent) not in written
 
@@ -116,7 +116,7 @@ def test_both_languages_have_the_same_parts(made):
 
 
 def test_the_curve_is_a_picture(made):
-    svg = ElementTree.parse(made / "sp" / card_record.FIGURE).getroot()
+    svg = ElementTree.parse(made / "sp" / records.FIGURE).getroot()
     assert svg.tag.endswith("svg")
     words = "".join(svg.itertext())
     assert "学習 training" in words
@@ -189,7 +189,7 @@ def test_no_text_breaks_the_page(made):
         one["safety"]["bias"] = {"source": word, "command": word, "figures": {word: word}}
         one["evaluation"]["results"][0]["dataset"] = word
         one["stage"]["name"] = one["contact"]["opt_out"] = word
-    pages = [card_text.render(one) for one in (plain, spoilt)]
+    pages = [page.render(one) for one in (plain, spoilt)]
     assert structure(pages[0]) == structure(pages[1])
     assert "\u202e" not in pages[1]
     assert ModelCard(pages[1]).data.model_name == " ".join(NASTY.split()).replace(
@@ -231,7 +231,7 @@ def test_safety_figures_come_from_their_files(walk, export, build, tmp_path):
     assert told["bias"]["command"] == "jgpt2 bias runs/sp"
     assert told["bias"]["source"].startswith("偏り.json (SHA-256 ")
     assert told["detector"] is None
-    assert card_check.problems(export) == []
+    assert completeness.problems(export) == []
     (tmp_path / "偏り.json").write_text(json.dumps(report | {"step": 3}), "utf-8")
     assert "measure what was exported" in build(export, facts=facts).err
 
@@ -251,7 +251,7 @@ def test_figures_of_others_stand_beside_ours(walk, export, build, tmp_path):
     named = 'dataset = "JCommonsenseQA"\nsplit = "validation"\ncommand = "lm_eval"\n'
     facts.write_text(cards.FACTS + figure + named, "utf-8")
     assert build(export, "--dataset", walk.root / "data" / "ja", facts=facts).exit_code == 0
-    assert card_check.problems(export) == []
+    assert completeness.problems(export) == []
     page = (export / "README.md").read_text("utf-8")
     assert "0.3100 (0.2800–0.3400)" in page
     assert ModelCard(page).data.eval_results[-1].metric_value == 0.31
@@ -282,7 +282,7 @@ def test_an_import_has_a_card_without_a_training(walk, made, export, build, tmp_
     assert ModelCard(page).data.base_model == "openai/gpt2"
     assert answer["card"]["training"]["tokens"] is None
     assert page.count(f"| source a.safetensors | `{'c' * 64}` |") == 2
-    assert not (export / card_record.FIGURE).exists()
+    assert not (export / records.FIGURE).exists()
 
 
 def test_a_fine_tuned_model_names_its_base(walk, made, export, build, tmp_path):
@@ -358,15 +358,15 @@ def test_damage_is_not_covered_up(walk, export, build, tmp_path):
 def test_the_template_is_the_file_of_facts_with_nothing_in_it(command, tmp_path):
     out = tmp_path / "facts.toml"
     assert command("card", "facts", out).exit_code == 0
-    assert card_facts.load(out) == card_facts.Facts()
+    assert author.load(out) == author.Facts()
     text = out.read_text("utf-8")
     shown = tomllib.loads(re.sub(r"^# ([a-z_]+ = |\[\[)", r"\1", text, flags=re.MULTILINE))
-    sections = {field.name: field for field in dataclasses.fields(card_facts.Facts)}
+    sections = {field.name: field for field in dataclasses.fields(author.Facts)}
     assert set(shown) == set(sections)
     for name in set(sections) - {"figures"}:
-        known = {field.name for field in dataclasses.fields(getattr(card_facts.Facts(), name))}
+        known = {field.name for field in dataclasses.fields(getattr(author.Facts(), name))}
         assert set(shown[name]) == known
-    assert set(shown["figures"][0]) == {one.name for one in dataclasses.fields(card_facts.Figure)}
+    assert set(shown["figures"][0]) == {one.name for one in dataclasses.fields(author.Figure)}
     assert "nothing is overwritten" in command("card", "facts", out).err
 
 
@@ -389,9 +389,9 @@ def test_facts_that_cannot_be_used_are_refused(tmp_path, text, said):
     path = tmp_path / "facts.toml"
     path.write_text(text, "utf-8")
     with pytest.raises(InputError, match=re.escape(said)):
-        card_facts.load(path)
+        author.load(path)
 
 
 def test_a_missing_file_of_facts_is_named(tmp_path):
     with pytest.raises(InputError, match="writes a template"):
-        card_facts.load(tmp_path / "facts.toml")
+        author.load(tmp_path / "facts.toml")

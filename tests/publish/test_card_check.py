@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from jgpt2 import manifest
-from jgpt2.publish import card_check, card_record
+from jgpt2.publish.card import completeness, records
 from tests.publish import cards
 
 
@@ -32,22 +32,22 @@ def set_at(record, path, value):
 
 
 def test_a_whole_card_has_no_problem(folder, command):
-    assert card_check.problems(folder) == []
+    assert completeness.problems(folder) == []
     assert command("card", "check", folder, "--json").json() == {"problems": []}
     cards.rewrite(folder, cards.read(folder))  # what the other tests do changes nothing by itself
-    assert card_check.problems(folder) == []
+    assert completeness.problems(folder) == []
 
 
 @pytest.mark.parametrize("empty", [None, " "])
 @pytest.mark.parametrize(
-    "path", [*card_check.MANDATORY, *card_check.MANDATORY_OF_RUNS], ids=lambda path: path
+    "path", [*completeness.MANDATORY, *completeness.MANDATORY_OF_RUNS], ids=lambda path: path
 )
 def test_an_empty_mandatory_field_is_named(folder, path, empty):
     record = cards.read(folder)
-    if isinstance(card_check._at(record, path), list | dict):
+    if isinstance(completeness._at(record, path), list | dict):
         empty = []
     set_at(record, path, empty)
-    found = list(card_check._mandatory(record))
+    found = list(completeness._mandatory(record))
     assert path in places(found)
     assert "it is empty" in found[0]
 
@@ -87,7 +87,7 @@ def test_a_field_that_breaks_a_rule_is_named(folder, path, value, expected):
     record = cards.read(folder)
     set_at(record, path, value)
     cards.rewrite(folder, record)
-    assert expected in places(card_check.problems(folder))
+    assert expected in places(completeness.problems(folder))
 
 
 @pytest.mark.parametrize("key", ["kwh", "hours", "watts", "pue", "grams_per_kwh"])
@@ -97,26 +97,26 @@ def test_energy_of_zero_is_refused(folder, key, value):
     given = {"kwh": 1.0, "source": "電力計", "how": "measured"}
     record["energy"] |= given
     cards.rewrite(folder, record)
-    assert card_check.problems(folder) == []
+    assert completeness.problems(folder) == []
     record["energy"][key] = value
     cards.rewrite(folder, record)
-    assert places(card_check.problems(folder)) == [f"energy.{key}"]
+    assert places(completeness.problems(folder)) == [f"energy.{key}"]
 
 
 def test_an_estimate_without_a_factor_is_named(folder):
     record = cards.read(folder)
     record["energy"] |= {"watts": 100.0, "source": "規格表"}
     cards.rewrite(folder, record)
-    (found,) = card_check.problems(folder)
+    (found,) = completeness.problems(folder)
     assert found.startswith("energy.hours: it is empty")
 
 
 def test_a_page_written_by_hand_is_found(folder):
     path = folder / "README.md"
     path.write_text(path.read_text("utf-8") + "\n追記\n", "utf-8")
-    assert places(card_check.problems(folder)) == ["README.md", "README.md"]
+    assert places(completeness.problems(folder)) == ["README.md", "README.md"]
     cards.seal(folder)
-    (found,) = card_check.problems(folder)
+    (found,) = completeness.problems(folder)
     assert "it is not what card.json gives" in found
 
 
@@ -133,7 +133,7 @@ def test_metadata_that_the_hub_cannot_read_are_found(folder, old, new, said):
     path = folder / "README.md"
     path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
     cards.seal(folder)
-    assert said in "\n".join(card_check.problems(folder))
+    assert said in "\n".join(completeness.problems(folder))
 
 
 def test_one_flipped_byte_anywhere_is_found(folder):
@@ -146,9 +146,9 @@ def test_one_flipped_byte_anywhere_is_found(folder):
             flipped = bytearray(whole)
             flipped[place] ^= 1
             path.write_bytes(bytes(flipped))
-            assert card_check.problems(folder), f"byte {place} of {name}"
+            assert completeness.problems(folder), f"byte {place} of {name}"
         path.write_bytes(whole)
-    assert card_check.problems(folder) == []
+    assert completeness.problems(folder) == []
 
 
 def test_missing_and_strange_files_are_named(folder, command):
@@ -162,14 +162,14 @@ def test_missing_and_strange_files_are_named(folder, command):
 def test_a_folder_without_a_card_is_told_how_to_get_one(folder, tmp_path):
     (folder / "card.json").unlink()
     cards.seal(folder)
-    (found,) = card_check.problems(folder)
+    (found,) = completeness.problems(folder)
     assert "`jgpt2 card build` makes it" in found
-    (found,) = card_check.problems(tmp_path / "nothing")
+    (found,) = completeness.problems(tmp_path / "nothing")
     assert found.startswith("manifest.json: no finished export")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"provenance": 1}', '{"identity": null}'])
 def test_a_record_that_is_none_is_one_problem(folder, text):
-    (folder / card_record.FILE_NAME).write_text(text, "utf-8")
+    (folder / records.FILE_NAME).write_text(text, "utf-8")
     cards.seal(folder)
-    assert "it is not the record of a card" in card_check.problems(folder)[-1]
+    assert "it is not the record of a card" in completeness.problems(folder)[-1]

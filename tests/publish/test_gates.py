@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from jgpt2.publish import gates, ledger, policy
+from jgpt2.publish.release import gates, ledger, policy
 from tests.publish import ladder
 
 FACTS = """

@@ -10,7 +10,7 @@ import pytest
 from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import layer_norm, layout
-from jgpt2.publish import gguf_file, gguf_vocabulary, hf
+from jgpt2.publish.formats import gguf_file, gguf_vocabulary, hf
 from jgpt2.tokenizer import load as tokenizer_load
 from tests.conftest import run_command
 
@@ -208,7 +208,7 @@ def added_entry(metadata, tensors):
 def test_what_was_written_wrongly_is_not_published(export, tmp_path, monkeypatch, flaw):
     write = gguf_file._write
     monkeypatch.setattr(gguf_file, "_write", lambda file, *given: write(file, *flaw(*given)))
-    with pytest.raises(DamageError, match="does not hold (what|the weights) it was given"):
+    with pytest.raises(DamageError, match=r"does not hold (what|the weights) it was given"):
         export(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

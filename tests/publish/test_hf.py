@@ -9,7 +9,7 @@ import pytest
 from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import layout
-from jgpt2.publish import hf
+from jgpt2.publish.formats import hf
 from jgpt2.tokenizer import load as tokenizer_load
 
 

@@ -8,7 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 from jgpt2 import runs
-from jgpt2.publish import hf, hub
+from jgpt2.publish import hub
+from jgpt2.publish.formats import hf
 from tests.publish import hub_stub
 from tests.reference.run import environment
 

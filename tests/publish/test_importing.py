@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from jgpt2 import checkpoint, config, manifest, runs
 from jgpt2.errors import InputError
 from jgpt2.model import layout
-from jgpt2.publish import hf, importing
+from jgpt2.publish import importing
+from jgpt2.publish.formats import hf
 from tests.conftest import ROOT
 
 SHAPE = config.Model(layers=2, embed_dim=16, heads=2, context=24, compute_dtype="float32")

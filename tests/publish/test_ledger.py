@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jgpt2.errors import DamageError
-from jgpt2.publish import ledger
+from jgpt2.publish.release import ledger
 from tests.publish import ladder
 
 

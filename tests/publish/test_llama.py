@@ -20,7 +20,7 @@ import pytest
 from jgpt2 import runs
 from jgpt2.errors import DamageError
 from jgpt2.model import gpt2
-from jgpt2.publish import gguf_file, hf, llama
+from jgpt2.publish.formats import gguf_file, hf, llama
 from jgpt2.tokenizer import byte
 from tests.conftest import ROOT
 from tests.publish import test_transformers as reference

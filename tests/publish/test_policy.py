@@ -3,7 +3,7 @@
 import pytest
 
 from jgpt2.errors import InputError
-from jgpt2.publish import gates, policy
+from jgpt2.publish.release import gates, policy
 from tests.publish import ladder
 
 ONE = ladder.stage("small")

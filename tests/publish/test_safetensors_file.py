@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jgpt2.errors import DamageError
-from jgpt2.publish import hf, safetensors_file
+from jgpt2.publish.formats import hf, safetensors_file
 
 TENSOR = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from jgpt2 import storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import ledger, stages
+from jgpt2.publish.release import ledger, stages
 from tests.publish import ladder
 
 

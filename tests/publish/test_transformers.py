@@ -9,7 +9,7 @@ import pytest
 
 from jgpt2 import manifest
 from jgpt2.errors import DamageError
-from jgpt2.publish import hf, hf_tokenizer, verify
+from jgpt2.publish.formats import hf, hf_tokenizer, verify
 from jgpt2.tokenizer import load, train
 from tests.conftest import ROOT, run_command
 

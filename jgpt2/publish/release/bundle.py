@@ -14,8 +14,8 @@ from typing import Any
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import ledger, stages
-from jgpt2.publish import policy as policies
+from jgpt2.publish.release import ledger, stages
+from jgpt2.publish.release import policy as policies
 
 MODEL = "model"
 SUMS = "SHA256SUMS"
@@ -33,14 +33,10 @@ def build(
     """
     stages.require_words("--partner", partner)
     stages.require_words("--by", by)
-    if out.exists():
-        raise InputError(f"{out} exists; give a folder that does not, for nothing is overwritten.")
     stage = policies.load(policy_file).named(name)
     answers = stages.check(policy_file, name, now)
     _require_sharable(policy_file, answers, name)
-    draft = out.with_name(f".{out.name}.draft")
-    storage.remove_tree(draft)
-    try:
+    with storage.drafted(out) as draft:
         exported = _copy(stages.folder_of(policy_file, stage), draft / MODEL)
         record = {
             "partner": partner,
@@ -53,7 +49,7 @@ def build(
         }
         manifest.write_json(draft / RECORD, record)
         for page, template in _PAGES.items():
-            text = (resources.files("jgpt2.publish") / template).read_text("utf-8")
+            text = (resources.files("jgpt2.publish.release") / template).read_text("utf-8")
             manifest.write_text(draft / page, text.format(**record))
         described = manifest.write(
             draft,
@@ -67,11 +63,8 @@ def build(
         manifest.write_text(draft / SUMS, sums)
         told = {key: record[key] for key in ("stage", "export", "by", "partner")}
         proof = {"bundle": described.fingerprint, "sums": hashlib.sha256(sums.encode()).hexdigest()}
-        line = ledger.append(policy_file.parent, "shared", now, **told, **proof)
-        draft.rename(out)  # after the line: no bundle is without one
-    finally:
-        storage.remove_tree(draft)
-    return line
+        # Before the folder gets its name: no bundle is without a line.
+        return ledger.append(policy_file.parent, "shared", now, **told, **proof)
 
 
 def verify(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Figures of a card: what was evaluated, and what was measured of its safety.
 
 A figure holds metric, value, dataset, split, revision, n (documents or tasks) and the command that
-made it; what is not known is None, and `card_check` refuses a card for it.
+made it; what is not known is None, and `completeness` refuses a card for it.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any
 
 from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import card_data, card_facts
+from jgpt2.publish.card import author, statement
 
 METRICS = ("bits_per_byte", "bits_per_char")
 FORGETTING = "forgetting.json"
@@ -53,13 +53,13 @@ def dataset_of(evaluation: Mapping[str, Any] | None) -> str | None:
 
 
 def evaluated(
-    evaluation: Mapping[str, Any] | None, run: manifest.Manifest, given: card_data.Given
+    evaluation: Mapping[str, Any] | None, run: manifest.Manifest, given: statement.Given
 ) -> list[dict[str, Any]]:
     """The figures of evaluation.json: of all, of each source, and of xz beside them."""
     if evaluation is None:
         return []
     names = {record.fingerprint: record.name for record in given.values()}
-    about = _about(evaluation, run.name, card_data.trained_on(run) | names)
+    about = _about(evaluation, run.name, statement.trained_on(run) | names)
     figures = _figures(evaluation, about)
     if len(evaluation["by_source"]) > 1:
         for source, total in evaluation["by_source"].items():
@@ -74,7 +74,7 @@ def validated(
 ) -> list[dict[str, Any]]:
     """The figures of the validation at a step, in `rows` of the metrics; `command` made the run."""
     found = [row for row in rows if (row["kind"], row["step"]) == ("evaluation", step)]
-    datasets = sorted(card_data.trained_on(run).items(), key=lambda item: item[1])
+    datasets = sorted(statement.trained_on(run).items(), key=lambda item: item[1])
     about = {
         "dataset": " + ".join(name for _, name in datasets) or None,
         "revision": " + ".join(fingerprint for fingerprint, _ in datasets) or None,
@@ -111,7 +111,7 @@ def forgotten(run: Path, step: int, command: str) -> list[dict[str, Any]]:
         raise DamageError(f"{path} cannot be read ({error!r}); fine-tune again.") from error
 
 
-def from_facts(figures: Iterable[card_facts.Figure]) -> list[dict[str, Any]]:
+def from_facts(figures: Iterable[author.Figure]) -> list[dict[str, Any]]:
     """The figures of the author's file; an empty field is None."""
     rows = [dataclasses.asdict(figure) for figure in figures]
     return [
@@ -122,7 +122,7 @@ def from_facts(figures: Iterable[card_facts.Figure]) -> list[dict[str, Any]]:
 
 
 def safety(
-    facts: card_facts.Safety, folder: Path, run: Path, fingerprint: str, step: int
+    facts: author.Safety, folder: Path, run: Path, fingerprint: str, step: int
 ) -> dict[str, Any]:
     """What was measured of each kind, None where nothing was.
 

@@ -18,7 +18,7 @@ import numpy as np
 from jgpt2 import manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import layer_norm, layout
-from jgpt2.publish import gguf_vocabulary, hf, llama, verify
+from jgpt2.publish.formats import gguf_vocabulary, hf, llama, verify
 
 FILE = "model.gguf"
 _ARCHITECTURE = "gpt2"

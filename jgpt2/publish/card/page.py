@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jgpt2 import table
-from jgpt2.publish import card_metadata, card_text_data, card_text_figures
-from jgpt2.publish.card_language import Language
-from jgpt2.publish.card_markdown import Code, link, listing, points, table_of, text
+from jgpt2.publish.card import hub_metadata, page_data, page_figures
+from jgpt2.publish.card.language import Language
+from jgpt2.publish.card.markdown import Code, link, listing, points, table_of, text
 
 Record = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 def render(record: Record) -> str:
     """The whole README.md; the same record gives the same bytes."""
     parts = [
-        card_metadata.front_matter(record),
+        hub_metadata.front_matter(record),
         f"# {text(record['identity']['name'])}",
         "[日本語](#日本語) · [English](#english)",
         *_card(record, Language.JA),
@@ -34,11 +34,11 @@ def _card(record: Record, say: Language) -> list[str]:
         (("概要", "Overview"), _overview(record, say)),
         (("使い方", "How to use it"), _usage(record, say)),
         (("用途と限界", "Uses and limits"), _use(record["use"], say)),
-        (("データ", "Data"), card_text_data.blocks(record["data"], say)),
-        (("学習", "Training"), card_text_figures.training(record, say)),
-        (("評価", "Evaluation"), card_text_figures.evaluation(record["evaluation"], say)),
-        (("安全性", "Safety"), card_text_figures.safety(record["safety"], say)),
-        (("電力", "Energy"), card_text_figures.energy(record["energy"], say)),
+        (("データ", "Data"), page_data.blocks(record["data"], say)),
+        (("学習", "Training"), page_figures.training(record, say)),
+        (("評価", "Evaluation"), page_figures.evaluation(record["evaluation"], say)),
+        (("安全性", "Safety"), page_figures.safety(record["safety"], say)),
+        (("電力", "Energy"), page_figures.energy(record["energy"], say)),
         (("来歴", "Provenance"), _provenance(record, say)),
         (("公開の段階と変更履歴", "Stage and change log"), _stage(record["stage"], say)),
         (("連絡先", "Contact"), _contact(record["contact"], say)),

@@ -13,7 +13,7 @@ from typing import Any
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import ledger, policy
+from jgpt2.publish.release import ledger, policy
 
 CARD = "card.json"
 
@@ -56,9 +56,9 @@ def _manifest(candidate: Candidate) -> Outcome:
 
 
 def _card(candidate: Candidate) -> Outcome:
-    from jgpt2.publish import card_check
+    from jgpt2.publish.card import completeness
 
-    found = card_check.problems(candidate.folder)
+    found = completeness.problems(candidate.folder)
     if not found:
         return Outcome(True, "complete")
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jgpt2 import drawing, manifest, runs, storage
-from jgpt2.publish import card_facts, card_record, card_text
+from jgpt2.publish.card import author, page, records
 
 _MAX_POINTS = 400
 """Of the curve; each is the mean of as many steps as it takes."""
@@ -31,22 +31,22 @@ def build(
     `run` is what was exported, `datasets` the folders of what it was trained and evaluated on,
     `goodput` where its time went. A card that is there already is written anew.
     """
-    record = card_record.collect(
+    record = records.collect(
         folder,
         run,
         datasets=datasets,
-        facts=card_facts.load(facts),
+        facts=author.load(facts),
         facts_folder=facts.parent,
         goodput=goodput,
     )
     exported = manifest.read(folder, kind="export")
-    for name in card_record.OWN_FILES:
+    for name in records.OWN_FILES:
         (folder / name).unlink(missing_ok=True)
-    manifest.write_json(folder / card_record.FILE_NAME, record)
-    manifest.write_text(folder / card_record.README, card_text.render(record))
+    manifest.write_json(folder / records.FILE_NAME, record)
+    manifest.write_text(folder / records.README, page.render(record))
     if record["training"]["figure"]:
         rows = [row for row in runs.metrics(run) if row["step"] <= record["identity"]["step"]]
-        manifest.write_text(folder / card_record.FIGURE, curve(rows))
+        manifest.write_text(folder / records.FIGURE, curve(rows))
     _renew(folder, exported)
     return record
 

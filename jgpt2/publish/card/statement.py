@@ -11,7 +11,7 @@ from typing import Any
 
 from jgpt2 import manifest
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import card_facts
+from jgpt2.publish.card import author
 
 ACCOUNT = "account.json"
 _SCRIPTS = ("japanese_share", "hiragana_share", "katakana_share")
@@ -40,7 +40,7 @@ def read(folders: Sequence[Path], run: manifest.Manifest, evaluated: str | None)
 
 
 def collect(
-    given: Given, run: manifest.Manifest, num_bytes: int | None, facts: card_facts.Data
+    given: Given, run: manifest.Manifest, num_bytes: int | None, facts: author.Data
 ) -> dict[str, Any]:
     """The statement of all datasets that a run was trained on, sorted by name.
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from jgpt2 import table
 from jgpt2.corpus.accounting import terms
-from jgpt2.publish.card_language import Language
-from jgpt2.publish.card_markdown import Code, points, table_of, text
+from jgpt2.publish.card.language import Language
+from jgpt2.publish.card.markdown import Code, points, table_of, text
 
 _MAX_ROWS = 20
 _SIZES = (("文書", "documents"), ("文字", "characters"), ("バイト", "bytes"))

@@ -1,9 +1,8 @@
 """What transformers makes of an exported folder: python torch_side.py FOLDER ASKED.json ANSWER.npz.
 
-Runs in an environment of its own, with torch and without this project (`jgpt2.publish.verify` hands
-it to that Python). ASKED holds `rows` of ids, `texts`, `prompts` of ids and `new_tokens`; ANSWER
-gets the logits of the rows, the greedy continuations, and of each text its ids and what they decode
-to.
+Runs in an environment of its own, with torch and without this project: `verify` hands it to that
+Python. ASKED holds `rows` of ids, `texts`, `prompts` of ids and `new_tokens`; ANSWER gets the
+logits of the rows, the greedy continuations, and of each text its ids and what they decode to.
 """
 
 import json

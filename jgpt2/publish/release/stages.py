@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import gates, ledger
-from jgpt2.publish import policy as policies
+from jgpt2.publish.release import gates, ledger
+from jgpt2.publish.release import policy as policies
 
 RECORDS = "stages"
 

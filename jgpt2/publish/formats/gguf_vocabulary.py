@@ -8,7 +8,7 @@ a U+2581 of the text from a space: docs/gguf.md. A unigram vocabulary has no equ
 from typing import Any
 
 from jgpt2.errors import InputError
-from jgpt2.publish import hf_tokenizer
+from jgpt2.publish.formats import hf_tokenizer
 from jgpt2.tokenizer import base, byte
 from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SentencePiece
 

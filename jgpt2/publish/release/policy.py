@@ -1,7 +1,7 @@
 """The policy of a staged release: which models, in which order, on which conditions.
 
-An author's TOML file, of which `policy.toml` is the commented template. Every gate of
-`jgpt2.publish.gates` holds for every stage; one is left out only by a waiver that gives its reason.
+An author's TOML file, of which `policy.toml` is the commented template. Every gate of `gates` holds
+for every stage; one is left out only by a waiver that gives its reason.
 """
 
 import dataclasses
@@ -112,7 +112,7 @@ def write_template(path: Path) -> None:
     """Writes the template. Nothing is overwritten."""
     if path.exists():
         raise InputError(f"{path} exists; give a file that does not, for nothing is overwritten.")
-    template = resources.files("jgpt2.publish") / "policy.toml"
+    template = resources.files("jgpt2.publish.release") / "policy.toml"
     manifest.write_text(path, template.read_text("utf-8"))
 
 

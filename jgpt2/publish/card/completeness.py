@@ -10,7 +10,7 @@ from typing import Any
 
 from jgpt2 import manifest, storage
 from jgpt2.errors import DamageError, InputError
-from jgpt2.publish import card_figures, card_metadata, card_record, card_text
+from jgpt2.publish.card import hub_metadata, measured, page, records
 
 Record = Mapping[str, Any]
 
@@ -50,17 +50,17 @@ def problems(folder: Path) -> list[str]:
     except (InputError, DamageError) as error:
         return [f"{manifest.FILE_NAME}: {error}"]
     found = list(_unlike_manifest(folder, exported))
-    if not (folder / card_record.FILE_NAME).is_file():
-        return [*found, f"{card_record.FILE_NAME}: there is none; `jgpt2 card build` makes it."]
+    if not (folder / records.FILE_NAME).is_file():
+        return [*found, f"{records.FILE_NAME}: there is none; `jgpt2 card build` makes it."]
     try:
-        record = json.loads((folder / card_record.FILE_NAME).read_text("utf-8"))
+        record = json.loads((folder / records.FILE_NAME).read_text("utf-8"))
         for rule in _RULES:
             found += rule(record)
         found += _unlike_card(exported, record)
         found += _readme(folder, record)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         found.append(
-            f"{card_record.FILE_NAME}: it is not the record of a card ({error!r}); build it again."
+            f"{records.FILE_NAME}: it is not the record of a card ({error!r}); build it again."
         )
     return found
 
@@ -93,7 +93,7 @@ def _unlike_card(exported: manifest.Manifest, record: Record) -> Iterator[str]:
     listed = {
         name: entry["sha256"]
         for name, entry in exported.files.items()
-        if name not in card_record.OWN_FILES
+        if name not in records.OWN_FILES
     }
     for name in sorted(listed.keys() | told["files"].keys()):
         if listed.get(name) != told["files"].get(name):
@@ -116,21 +116,21 @@ def _unlike_card(exported: manifest.Manifest, record: Record) -> Iterator[str]:
 
 def _readme(folder: Path, record: Record) -> Iterator[str]:
     """A page that is not rendered from the record, and metadata that the hub cannot read."""
-    path = folder / card_record.README
+    path = folder / records.README
     readme = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
-    if readme == card_text.render(record):
+    if readme == page.render(record):
         return
     yield (
-        f"{card_record.README}: it is not what {card_record.FILE_NAME} gives; write into the file "
+        f"{records.README}: it is not what {records.FILE_NAME} gives; write into the file "
         "of facts what was written into it, and build the card again."
     )
     try:
-        found = card_metadata.parse(readme)
+        found = hub_metadata.parse(readme)
     except ValueError as error:
-        yield f"{card_record.README}: its metadata cannot be read: {error}."
+        yield f"{records.README}: its metadata cannot be read: {error}."
     else:
         if not found.get("license"):
-            yield f"{card_record.README}: its metadata has no license."
+            yield f"{records.README}: its metadata has no license."
 
 
 def _mandatory(record: Record) -> Iterator[str]:
@@ -171,10 +171,10 @@ def _figures(record: Record) -> Iterator[str]:
 
 def _safety(record: Record) -> Iterator[str]:
     """Safety figures without a source."""
-    for kind in card_figures.KINDS:
-        measured = record["safety"][kind]
-        for key in ("source", "command", "figures") if measured else ():
-            if _is_empty(measured[key]):
+    for kind in measured.KINDS:
+        told = record["safety"][kind]
+        for key in ("source", "command", "figures") if told else ():
+            if _is_empty(told[key]):
                 yield f"safety.{kind}.{key}: it is empty; write it into the file of the figures."
 
 

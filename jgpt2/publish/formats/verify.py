@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from jgpt2 import config
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, layout
-from jgpt2.publish import stress
+from jgpt2.publish.formats import stress
 from jgpt2.tokenizer.base import Tokenizer
 
 DType = Literal["float32", "bfloat16", "float16"]

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jgpt2 import table
-from jgpt2.publish.card_language import Language
-from jgpt2.publish.card_markdown import Code, listing, table_of
+from jgpt2.publish.card.language import Language
+from jgpt2.publish.card.markdown import Code, listing, table_of
 
 _SAFETY = (
     ("detector", ("検出器", "Detector")),

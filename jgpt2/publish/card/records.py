@@ -15,7 +15,7 @@ from typing import Any
 from jgpt2 import config, manifest, runs, storage
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import count, sizes
-from jgpt2.publish import card_data, card_facts, card_figures
+from jgpt2.publish.card import author, measured, statement
 
 FILE_NAME = "card.json"
 README = "README.md"
@@ -30,7 +30,7 @@ def collect(
     run: Path,
     *,
     datasets: Sequence[Path],
-    facts: card_facts.Facts,
+    facts: author.Facts,
     facts_folder: Path,
     goodput: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -44,17 +44,17 @@ def collect(
     step = exported.identity["step"]
     rows = [row for row in runs.metrics(run) if row["step"] <= step]
     trained = [row for row in rows if row["kind"] == "train"]
-    evaluation = card_figures.read_evaluation(run, origin.fingerprint, step)
-    given = card_data.read(datasets, origin, card_figures.dataset_of(evaluation))
+    evaluation = measured.read_evaluation(run, origin.fingerprint, step)
+    given = statement.read(datasets, origin, measured.dataset_of(evaluation))
     experiment = _json(run / runs.CONFIG) if origin.kind == "run" else None
     num_bytes = trained[-1]["bytes"] if trained else None
-    data = card_data.collect(given, origin, num_bytes, facts.data)
+    data = statement.collect(given, origin, num_bytes, facts.data)
     identity = _identity(folder, exported, facts.licenses, data["datasets"])
     provenance = _provenance(exported, origin, experiment, facts.provenance)
     made_by = provenance["commands"][0]
-    results = card_figures.evaluated(evaluation, origin, given)
-    results += card_figures.validated(rows, origin, step, made_by)
-    results += card_figures.from_facts(facts.figures)
+    results = measured.evaluated(evaluation, origin, given)
+    results += measured.validated(rows, origin, step, made_by)
+    results += measured.from_facts(facts.figures)
     training = _training(experiment, trained, runs.events(run), goodput)
     return {
         "identity": identity,
@@ -63,9 +63,9 @@ def collect(
         "training": {**training, "hardware": facts.training.hardware or None},
         "evaluation": {
             "results": results,
-            "forgetting": card_figures.forgotten(run, step, made_by),
+            "forgetting": measured.forgotten(run, step, made_by),
         },
-        "safety": card_figures.safety(facts.safety, facts_folder, run, origin.fingerprint, step),
+        "safety": measured.safety(facts.safety, facts_folder, run, origin.fingerprint, step),
         "energy": _energy(facts.energy, training["hours"]),
         "stage": dataclasses.asdict(facts.stage),
         "use": dataclasses.asdict(facts.use),
@@ -108,7 +108,7 @@ def _origin(run: Path, exported: manifest.Manifest) -> manifest.Manifest:
 def _identity(
     folder: Path,
     exported: manifest.Manifest,
-    licenses: card_facts.Licenses,
+    licenses: author.Licenses,
     datasets: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     described = _json(folder / "config.json")
@@ -152,7 +152,7 @@ def _provenance(
     exported: manifest.Manifest,
     origin: manifest.Manifest,
     experiment: Mapping[str, Any] | None,
-    facts: card_facts.Provenance,
+    facts: author.Provenance,
 ) -> dict[str, Any]:
     """Hashes, and the commands that make the same again."""
     start = (experiment or {}).get("start")
@@ -161,7 +161,7 @@ def _provenance(
     if origin.kind == "import":
         made = ["jgpt2", "import", facts.base_model or "SOURCE", run]
     elif start:
-        names = card_data.trained_on(origin).values()
+        names = statement.trained_on(origin).values()
         made = ["jgpt2", "finetune", facts.base_model or "START"]
         made += ["--dataset", *names, "--run", run]
     else:
@@ -222,7 +222,7 @@ def _training(
     return told
 
 
-def _energy(facts: card_facts.Energy, hours: float | None) -> dict[str, Any]:
+def _energy(facts: author.Energy, hours: float | None) -> dict[str, Any]:
     """What was measured, or the product of what is known; unknown where a factor is missing."""
     told: dict[str, Any] = {**dataclasses.asdict(facts), "how": "unknown", "grams": None}
     told |= {"location": facts.location or None, "source": facts.source or None}

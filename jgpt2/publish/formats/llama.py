@@ -14,7 +14,7 @@ import numpy as np
 from jgpt2 import runs
 from jgpt2.errors import DamageError
 from jgpt2.model import layout
-from jgpt2.publish import stress, verify
+from jgpt2.publish.formats import stress, verify
 
 TEXTS = tuple(text for text in stress.TEXTS if "\u2581" not in text)
 """Texts whose ids must be the same. A U+2581 is in none of them: to llama.cpp it is a space."""

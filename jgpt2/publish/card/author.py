@@ -1,7 +1,7 @@
 """What no machine knows of a model, from the author's `facts.toml`; the rest of a card is records.
 
-Every field may be left empty here: `card_check` says which ones a card must not lack, and an empty
-one stays "unknown", never a guess. `card_facts.toml` is the commented template.
+Every field may be left empty here: `completeness` says which ones a card must not lack, and an
+empty one stays "unknown", never a guess. `author.toml` is the commented template.
 """
 
 import dataclasses
@@ -172,7 +172,7 @@ def write_template(path: Path) -> None:
     """Writes the template, in which what must be filled in is empty. Nothing is overwritten."""
     if path.exists():
         raise InputError(f"{path} exists; give a file that does not, for nothing is overwritten.")
-    template = resources.files("jgpt2.publish") / "card_facts.toml"
+    template = resources.files("jgpt2.publish.card") / "author.toml"
     manifest.write_text(path, template.read_text("utf-8"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jgpt2 import config
 from jgpt2.errors import InputError
 from jgpt2.model import layer_norm
-from jgpt2.publish import untrusted
+from jgpt2.publish.formats import untrusted
 
 FILE_NAME = "config.json"
 _MAX_BYTES = 1_000_000

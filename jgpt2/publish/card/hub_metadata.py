@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from jgpt2.publish import card_markdown
+from jgpt2.publish.card import markdown
 
 _TASK = {"type": "text-generation", "name": "Language modelling"}
 _NAMES = {"bits_per_byte": "Bits per UTF-8 byte", "bits_per_char": "Bits per character"}
@@ -96,7 +96,7 @@ def _emissions(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def _plain(value: Any) -> Any:
     """The value with every text on one line: no text may end the block."""
     if isinstance(value, str):
-        return card_markdown.one_line(value)
+        return markdown.one_line(value)
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value

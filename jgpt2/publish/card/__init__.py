@@ -1,0 +1,1 @@
+"""The model card: one record, rendered in two languages, and its check."""

@@ -1,0 +1,1 @@
+"""Folders and files that other programs load: written, read without trust, and verified."""

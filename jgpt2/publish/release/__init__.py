@@ -1,0 +1,1 @@
+"""Staged release: policy, gates, ledger, and bundles for partners."""
