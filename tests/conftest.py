@@ -24,6 +24,7 @@ import pytest
 
 import jgpt2
 from jgpt2 import cli
+from tests.reference.run import environment
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -71,6 +72,12 @@ def run_command(*arguments: object, stdin: bytes = b"") -> Outcome:
 @pytest.fixture
 def command() -> Callable[..., Outcome]:
     return run_command
+
+
+@pytest.fixture(scope="session")
+def reference_python() -> Path:
+    """The Python of the environment with torch and transformers, made at the first call."""
+    return environment()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ from jgpt2 import runs
 from jgpt2.publish import hub
 from jgpt2.publish.formats import hf
 from tests.publish import hub_stub
-from tests.reference.run import environment
 
 SCRIPT = """
 import json, sys
@@ -30,7 +29,9 @@ print(json.dumps([same, tokenizer("港の朝は、早い。")["input_ids"]]))
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 @pytest.mark.parametrize("name", ["byte", "sp"])
-def test_transformers_loads_a_step_by_its_revision(walk, tmp_path, monkeypatch, name):
+def test_transformers_loads_a_step_by_its_revision(
+    walk, reference_python, tmp_path, monkeypatch, name
+):
     model = runs.open_model(walk.root / "runs" / name, step=6)
     folder = tmp_path / "公開 一"
     hf.export(model, walk.root / "runs" / name, folder, max_shard_bytes=20_000)
@@ -44,7 +45,7 @@ def test_transformers_loads_a_step_by_its_revision(walk, tmp_path, monkeypatch, 
             "HF_TOKEN": server.token,
             "NO_PROXY": "127.0.0.1",
         }
-        command = [environment(), "-c", SCRIPT, prepared.repo, prepared.revision, folder]
+        command = [reference_python, "-c", SCRIPT, prepared.repo, prepared.revision, folder]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | given)
     assert done.returncode == 0, done.stderr
     wanted = model.tokenizer.encode("港の朝は、早い。").tolist()

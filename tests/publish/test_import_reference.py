@@ -1,6 +1,5 @@
 """GPT-2s written by transformers: imported, they cost as many bits as torch says."""
 
-import importlib.util
 import json
 import subprocess
 
@@ -45,18 +44,13 @@ def texts():
 
 
 @pytest.fixture(scope="module")
-def reference(texts, tmp_path_factory):
+def reference(texts, reference_python, tmp_path_factory):
     """The folder of the models, and the bits of each text under each, by torch."""
-    path = ROOT / "tests" / "reference" / "run.py"
-    spec = importlib.util.spec_from_file_location("reference_run", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("外 来")
     asked, answer = folder / "asked.json", folder / "answer.json"
     asked.write_text(json.dumps({"texts": texts, "models": MODELS}), "utf-8")
     script = ROOT / "tests" / "reference" / "foreign.py"
-    command = [module.environment(), script, asked, folder, answer]
+    command = [reference_python, script, asked, folder, answer]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(answer.read_text("utf-8"))

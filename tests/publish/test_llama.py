@@ -20,20 +20,22 @@ import pytest
 from jgpt2 import runs
 from jgpt2.errors import DamageError
 from jgpt2.model import gpt2
-from jgpt2.publish.formats import gguf_file, hf, llama
+from jgpt2.publish.formats import gguf_file, hf, llama, stress
 from jgpt2.tokenizer import byte
 from tests.conftest import ROOT
 from tests.publish import test_transformers as reference
 
-python, vocabularies = reference.python, reference.vocabularies
+vocabularies = reference.vocabularies
 REAL_DATA = Path(os.environ.get("JGPT2_REAL_DATA", ROOT.parent / "shared" / "data"))
 SPACE_PIECE = "\u2581"
 
 
 @pytest.fixture(scope="module")
-def ask(python, tmp_path_factory):
+def ask(reference_python, tmp_path_factory):
     """Gives llama.cpp's answer about a file: its logits, and what else it tells."""
-    found = subprocess.run([python, "-c", "import llama_cpp"], capture_output=True, check=False)
+    found = subprocess.run(
+        [reference_python, "-c", "import llama_cpp"], capture_output=True, check=False
+    )
     if found.returncode != 0:
         pytest.skip("needs llama-cpp-python in the reference environment (.reference)")
     folder = tmp_path_factory.mktemp("llama")
@@ -41,7 +43,7 @@ def ask(python, tmp_path_factory):
     def answer(file, **asked):
         (folder / "asked.json").write_text(json.dumps(asked), "utf-8")
         script = ROOT / "tests" / "reference" / "llama.py"
-        command = [python, script, file, folder / "asked.json", folder / "answer.npz"]
+        command = [reference_python, script, file, folder / "asked.json", folder / "answer.npz"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         with np.load(folder / "answer.npz") as arrays:
@@ -65,7 +67,8 @@ def gelu_by_table(x, approximate):
 def test_llama_cpp_computes_and_reads_the_same(
     walk, vocabularies, ask, tmp_path, monkeypatch, kind, shape
 ):
-    model = reference.trained(walk, vocabularies, kind, shape, tmp_path / "走 行")
+    reference.trained(walk, vocabularies, kind, shape, tmp_path / "走 行")
+    model = runs.open_model(tmp_path / "走 行")
     gguf_file.export(model, tmp_path / "走 行", tmp_path / "公開 一")
     vocab_size, context = model.tokenizer.vocab_size, model.shape.context
     rows = np.random.default_rng(0).integers(vocab_size, size=(4, context), dtype=np.int32)
@@ -76,7 +79,7 @@ def test_llama_cpp_computes_and_reads_the_same(
         prompts=prompts.tolist(),
         new_tokens=8,
         eot=model.tokenizer.eot,
-        texts=reference.STRESS,
+        texts=stress.TEXTS,
     )
     plain = dataclasses.replace(model.shape, compute_dtype="float32")
     graphdef, _ = gpt2.abstract(plain, vocab_size)
@@ -93,7 +96,7 @@ def test_llama_cpp_computes_and_reads_the_same(
         ours = np.concatenate([ours, scores.argmax(axis=-1)[:, None]], axis=1)
     np.testing.assert_array_equal(told["written"], ours)
 
-    texts = reference.STRESS
+    texts = list(stress.TEXTS)
     if kind == "bpe":  # a U+2581 of the text is a space to llama.cpp
         assert any(SPACE_PIECE in text for text in texts)
         texts = [text.replace(SPACE_PIECE, " ") for text in texts]
@@ -112,7 +115,8 @@ def test_llama_cpp_reads_real_documents_alike(walk, vocabularies, ask, tmp_path,
             texts += [json.loads(line)["text"] for line in itertools.islice(lines, 500)]
     texts = [text for text in texts if SPACE_PIECE not in text]
     assert len(texts) >= 1000
-    model = reference.trained(walk, vocabularies, kind, "1x32", tmp_path / "run")
+    reference.trained(walk, vocabularies, kind, "1x32", tmp_path / "run")
+    model = runs.open_model(tmp_path / "run")
     gguf_file.export(model, tmp_path / "run", tmp_path / "out")
     file = tmp_path / "out" / gguf_file.FILE
     _, told = ask(file, rows=[[0]], prompts=[], new_tokens=0, eot=0, texts=texts)

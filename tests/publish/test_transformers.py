@@ -1,7 +1,6 @@
 """Exported folders in transformers, which runs in an environment of its own with torch."""
 
 import gzip
-import importlib.util
 import json
 
 import numpy as np
@@ -20,16 +19,6 @@ KINDS = {
 }
 SHAPES = {"1x32": (1, 32, []), "2x48": (2, 48, ["--model.scan-layers"])}
 DOCUMENTS = ROOT.parent / "shared" / "data"
-
-
-@pytest.fixture(scope="module")
-def python():
-    path = ROOT / "tests" / "reference" / "run.py"
-    spec = importlib.util.spec_from_file_location("reference_run", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.environment()
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +47,11 @@ def trained(walk, vocabularies, kind, shape, folder):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_transformers_computes_and_reads_the_same(
-    walk, vocabularies, python, tmp_path, kind, shape
+    walk, vocabularies, reference_python, tmp_path, kind, shape
 ):
     run, out = tmp_path / "走 行", tmp_path / "公開 一"
     trained(walk, vocabularies, kind, shape, run)
-    outcome = run_command("export", run, out, "--python", python, "--dtype", "float32")
+    outcome = run_command("export", run, out, "--python", reference_python, "--dtype", "float32")
     assert outcome.exit_code == 0, outcome.err
     assert "and loaded by transformers" in outcome.out
     proof = json.loads((out / hf.PROOF).read_text("utf-8"))["transformers"]
@@ -72,7 +61,9 @@ def test_transformers_computes_and_reads_the_same(
 
 
 @pytest.mark.slow
-def test_transformers_finds_what_our_own_reader_cannot_see(walk, python, tmp_path, monkeypatch):
+def test_transformers_finds_what_our_own_reader_cannot_see(
+    walk, reference_python, tmp_path, monkeypatch
+):
     described, files = hf._config, hf_tokenizer.files
 
     def altered(*given):
@@ -87,7 +78,7 @@ def test_transformers_finds_what_our_own_reader_cannot_see(walk, python, tmp_pat
         hf, "_config", lambda *given: described(*given) | {"activation_function": "relu"}
     )
     run = walk.root / "runs" / "sp"
-    outcome = run_command("export", run, tmp_path / "out", "--python", python)
+    outcome = run_command("export", run, tmp_path / "out", "--python", reference_python)
     assert outcome.exit_code == DamageError.exit_code
     faults = ("a logit by", "the end-of-text id", "the ids of a text", "a decoded text")
     assert [fault for fault in faults if fault not in outcome.err] == []
@@ -95,7 +86,7 @@ def test_transformers_finds_what_our_own_reader_cannot_see(walk, python, tmp_pat
 
 
 @pytest.mark.slow
-def test_ids_of_a_thousand_real_documents_are_equal(python, tmp_path):
+def test_ids_of_a_thousand_real_documents_are_equal(reference_python, tmp_path):
     if not DOCUMENTS.is_dir():
         pytest.skip(f"needs the texts in {DOCUMENTS}")
     texts = []
@@ -118,7 +109,7 @@ def test_ids_of_a_thousand_real_documents_are_equal(python, tmp_path):
         for file, content in hf_tokenizer.files(tokenizer, 1024).items():
             manifest.write_json(folder / file, content)
         manifest.write_json(folder / "config.json", {"model_type": "gpt2"})
-        _, told = verify.ask(python, folder, rows=[], texts=texts)
+        _, told = verify.ask(reference_python, folder, rows=[], texts=texts)
         wanted = tokenizer.encode_batch(texts)
         differing = [
             number

@@ -16,8 +16,8 @@ from jgpt2.corpus import dataset as datasets
 from jgpt2.data import tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits, suite
+from jgpt2.publish.formats import stress
 from jgpt2.tokenizer import byte_level, foreign, load, measure
-from tests.publish.test_transformers import STRESS, python  # noqa: F401
 from tests.tokenizer import foreign as made
 from tests.tokenizer.test_laws import HARD_TEXTS, RELAXED
 
@@ -69,7 +69,7 @@ def check_restored(tokenizer, text):
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_byte_level_restores_hard_texts(opened, kind):
     assert opened[kind].is_lossless
-    for text in (*STRESS, *HARD_TEXTS):
+    for text in (*stress.TEXTS, *HARD_TEXTS):
         check_restored(opened[kind], text)
 
 
@@ -81,7 +81,7 @@ def test_byte_level_restores_every_text(opened, kind, text):
 
 
 def test_both_layouts_of_byte_level_give_the_same_ids(opened, texts):
-    for text in (*STRESS, *texts):
+    for text in (*stress.TEXTS, *texts):
         np.testing.assert_array_equal(
             opened["byte_level"].encode(text), opened["whole"].encode(text)
         )
@@ -135,7 +135,7 @@ def test_pieces_are_those_of_sentencepiece_in_lower_case(opened, sources, texts)
     processor = spm.SentencePieceProcessor(model_proto=model)
     tokenizer = opened["pieces"]
     assert (tokenizer.begin, tokenizer.eot) == (processor.bos_id(), processor.eos_id())
-    for text in (*texts, *STRESS):
+    for text in (*texts, *stress.TEXTS):
         wanted = processor.encode("".join(character.lower() for character in text))
         assert tokenizer.encode(text).tolist() == wanted
     assert processor.encode("The") != tokenizer.encode("The").tolist()
@@ -261,9 +261,9 @@ def test_a_store_begins_documents_where_the_vocabulary_has_an_id_for_it(sources,
 
 
 @pytest.mark.slow
-def test_transformers_gives_the_same_ids(opened, sources, python, tmp_path):  # noqa: F811
+def test_transformers_gives_the_same_ids(opened, sources, reference_python, tmp_path):
     """GPT2Tokenizer on both layouts; only text that spells the control piece differs there."""
-    asked = [*STRESS, *HARD_TEXTS]
+    asked = [*stress.TEXTS, *HARD_TEXTS]
     asked = [text for text in asked if byte_level.EOT_PIECE not in text]
     (tmp_path / "asked.json").write_text(json.dumps(asked), "utf-8")
     script = (
@@ -272,7 +272,7 @@ def test_transformers_gives_the_same_ids(opened, sources, python, tmp_path):  # 
         "print(json.dumps([t(x)['input_ids'] for x in json.load(open(sys.argv[2]))]))"
     )
     for kind in LOSSLESS:
-        command = [python, "-c", script, sources[kind], tmp_path / "asked.json"]
+        command = [reference_python, "-c", script, sources[kind], tmp_path / "asked.json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == [ids.tolist() for ids in opened[kind].encode_batch(asked)]
