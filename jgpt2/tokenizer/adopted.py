@@ -55,6 +55,8 @@ class Adopted:
     is_byte: npt.NDArray[np.bool_]
     cut: Callable[[str], Sequence[int]]
     """The ids of a text that is valid Unicode."""
+    controls: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Control piece -> its id, where they are known: EOT's at least."""
     has_prefix: bool = False
     """Whether `cut` sets a space before every text."""
 

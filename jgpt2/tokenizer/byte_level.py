@@ -78,8 +78,17 @@ def from_files(
         is_lossless=True,
         pieces=padded,
         is_byte=np.array([len(piece) == 1 for piece in padded]),
+        controls=controls,
         cut=_Cut(_encoder(text_pieces, rules)),
     )
+
+
+def whole_json(tokenizer: adopted.Adopted) -> dict[str, Any]:
+    """The `tokenizer.json` of such a vocabulary, but for its added tokens and decoder."""
+    assert isinstance(tokenizer.cut, _Cut)
+    described = json.loads(tokenizer.cut.encoder.to_str())
+    described["model"]["vocab"] |= tokenizer.controls
+    return described
 
 
 def signs() -> list[str]:

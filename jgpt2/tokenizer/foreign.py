@@ -31,6 +31,8 @@ _LAYOUTS = (
 )
 """Files of each kind. A SentencePiece model comes before a tokenizer.json converted from it."""
 _CONFIG = "tokenizer_config.json"
+_MERE_NOTES = ("special_tokens_map_file",)
+"""Fields in which old versions of transformers left a path of their author's; nobody reads it."""
 _MODEL_CONFIG = "config.json"
 
 
@@ -100,7 +102,7 @@ def _refuse_references(config: dict[str, Any]) -> None:
             "which is never run; only the kinds in docs/vocabularies.md are read."
         )
     for key, value in config.items():
-        if not key.endswith("_file") or value is None:
+        if not key.endswith("_file") or key in _MERE_NOTES or value is None:
             continue
         is_name = isinstance(value, str) and all(
             path.name == value != ".." for path in (PurePosixPath(value), PureWindowsPath(value))

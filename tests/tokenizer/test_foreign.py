@@ -16,7 +16,7 @@ from jgpt2.corpus import dataset as datasets
 from jgpt2.data import tokens
 from jgpt2.errors import InputError
 from jgpt2.evaluate import bits, suite
-from jgpt2.publish.formats import stress
+from jgpt2.publish.formats import hf_tokenizer, stress, verify
 from jgpt2.tokenizer import byte_level, foreign, load, measure
 from tests.tokenizer import foreign as made
 from tests.tokenizer.test_laws import HARD_TEXTS, RELAXED
@@ -276,3 +276,26 @@ def test_transformers_gives_the_same_ids(opened, sources, reference_python, tmp_
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == [ids.tolist() for ids in opened[kind].encode_batch(asked)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_exported_again_they_give_the_same_ids_in_transformers(
+    opened, reference_python, tmp_path, kind
+):
+    """Also for text that spells the control piece."""
+    asked = [*stress.TEXTS, *HARD_TEXTS]
+    assert any(byte_level.EOT_PIECE in text for text in asked)
+    for file, content in hf_tokenizer.files(opened[kind], 64).items():
+        manifest.write_json(tmp_path / file, content)
+    manifest.write_json(tmp_path / "config.json", {"model_type": "gpt2"})
+    _, told = verify.ask(reference_python, tmp_path, rows=[], texts=asked)
+    assert told["ids"] == [ids.tolist() for ids in opened[kind].encode_batch(asked)]
+    assert told["decoded"] == asked
+    assert told["eot"] == opened[kind].eot
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+def test_lossy_ones_are_not_exported_for_transformers(opened, kind):
+    with pytest.raises(InputError, match="no tokenizer with the same ids"):
+        hf_tokenizer.files(opened[kind], 64)

@@ -235,6 +235,13 @@ def test_file_names_that_leave_the_folder(source, key, value):
     foreign.adopt(folder, folder.with_name("out"), name="x")
 
 
+def test_a_path_that_nobody_reads_is_left_alone(source):
+    folder = source("pieces")
+    note = {"special_tokens_map_file": "/home/author/special_tokens_map.json"}
+    made.write_json(folder / "tokenizer_config.json", note)
+    foreign.adopt(folder, folder.with_name("out"), name="x")
+
+
 def test_code_of_its_own(source):
     folder = source("pieces")
     auto_map = {"AutoTokenizer": ["tokenization_x.X", None]}

@@ -9,7 +9,7 @@ from typing import Any
 
 from jgpt2.errors import InputError
 from jgpt2.publish.formats import hf_tokenizer
-from jgpt2.tokenizer import base, byte
+from jgpt2.tokenizer import base, byte, byte_level
 from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SentencePiece
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
@@ -43,7 +43,7 @@ def _of_bytes() -> dict[str, Any]:
         # Cuts words that have no merges anyway; after `gpt-2`, llama.cpp drops the space before a
         # comma or full stop of decoded text.
         "pre": "qwen2",
-        "tokens": [*hf_tokenizer.byte_signs(), EOT_PIECE],
+        "tokens": [*byte_level.signs(), EOT_PIECE],
         "token_type": [NORMAL] * byte.EOT + [CONTROL],
         # The entry must be there, and gguf writes no empty one: this one fits no text.
         "merges": [f"{EOT_PIECE} {EOT_PIECE}"],

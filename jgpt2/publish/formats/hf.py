@@ -115,10 +115,11 @@ def _indexed(index: Path) -> dict[str, set[str]]:
 def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: verify.DType) -> None:
     """All that is no weight: the configs, and the tokenizer."""
     tokenizer, shape = model.tokenizer, model.shape
-    eot = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eot)
+    ends = dict.fromkeys(("eos_token_id", "pad_token_id"), tokenizer.eot)
+    ends["bos_token_id"] = tokenizer.begin
     described = {
-        "config.json": _config(shape, tokenizer.vocab_size, dtype) | eot,
-        "generation_config.json": eot | SAMPLING,
+        "config.json": _config(shape, tokenizer.vocab_size, dtype) | ends,
+        "generation_config.json": ends | SAMPLING,
         **hf_tokenizer.files(tokenizer, shape.context),
     }
     for name, content in described.items():

@@ -9,7 +9,8 @@ before the vocabulary sees it. What is left are ties within rounding: docs/publi
 
 from typing import Any
 
-from jgpt2.tokenizer import base, byte, train
+from jgpt2.errors import InputError
+from jgpt2.tokenizer import adopted, base, byte, byte_level, train
 from jgpt2.tokenizer.sentencepiece import EOT_PIECE, SPACE_PIECE, SentencePiece
 
 ALONE = train.SPEC["user_defined_symbols"]  # never part of a longer piece: cut off first
@@ -17,18 +18,30 @@ _GUARDED = r"<(?=0x[0-9A-F]{2}>|unk>|\|endoftext\|>)"
 
 
 def files(tokenizer: base.Tokenizer, context: int) -> dict[str, dict[str, Any]]:
-    """File name -> content, of all that `AutoTokenizer.from_pretrained` reads."""
+    """File name -> content, of all that `AutoTokenizer.from_pretrained` reads.
+
+    Raises InputError for a kind that it cannot read into the same ids.
+    """
+    eot = begin = EOT_PIECE
     if isinstance(tokenizer, byte.Byte):
         made = _of_bytes(tokenizer)
-    else:
-        assert isinstance(tokenizer, SentencePiece)
+    elif isinstance(tokenizer, SentencePiece):
         made = _of_pieces(tokenizer)
+    elif isinstance(tokenizer, adopted.Adopted) and tokenizer.kind == "byte_level":
+        made = _of_byte_level(tokenizer)
+        of_id = {number: piece for piece, number in tokenizer.controls.items()}
+        eot, begin = of_id[tokenizer.eot], of_id[tokenizer.begin]
+    else:
+        raise InputError(
+            f"{tokenizer.name} is a {tokenizer.kind} vocabulary, of which transformers has no "
+            "tokenizer with the same ids; publish such a model with its vocabulary's own code."
+        )
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
-        "eos_token": EOT_PIECE,
-        "bos_token": EOT_PIECE,
-        "pad_token": EOT_PIECE,
+        "eos_token": eot,
+        "bos_token": begin,
+        "pad_token": eot,
         # The text `<|endoftext|>` is text; only the id ends one.
         "split_special_tokens": True,
         "clean_up_tokenization_spaces": False,
@@ -39,7 +52,7 @@ def files(tokenizer: base.Tokenizer, context: int) -> dict[str, dict[str, Any]]:
 def _of_bytes(tokenizer: byte.Byte) -> dict[str, Any]:
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     level["use_regex"] = False
-    vocab = {sign: number for number, sign in enumerate(byte_signs())}
+    vocab = {sign: number for number, sign in enumerate(byte_level.signs())}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -53,6 +66,13 @@ def _of_bytes(tokenizer: byte.Byte) -> dict[str, Any]:
         "merges": [],
     }
     return _whole([_added(tokenizer.eot, EOT_PIECE, is_special=True)], level, level, model)
+
+
+def _of_byte_level(tokenizer: adopted.Adopted) -> dict[str, Any]:
+    controls = sorted(tokenizer.controls.items(), key=lambda item: item[1])
+    added = [_added(number, piece, is_special=True) for piece, number in controls]
+    decoder = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    return byte_level.whole_json(tokenizer) | {"added_tokens": added, "decoder": decoder}
 
 
 def _of_pieces(tokenizer: SentencePiece) -> dict[str, Any]:
@@ -147,10 +167,3 @@ def _added(number: int, content: str, *, is_special: bool) -> dict[str, Any]:
         "normalized": False,
         "special": is_special,
     }
-
-
-def byte_signs() -> list[str]:
-    """GPT-2's visible sign of each byte (Radford et al.'s code, src/encoder.py)."""
-    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = iter(range(0x100, 0x200))
-    return [chr(number) if number in visible else chr(next(hidden)) for number in range(256)]

@@ -152,7 +152,10 @@ def ask(python: Path, folder: Path, **asked: Any) -> tuple[np.ndarray, dict[str,
 
     Raises InputError with the last line it said where it fails.
     """
-    plain = {key: np.asarray(value).tolist() for key, value in asked.items()}
+    plain = {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in asked.items()
+    }
     with tempfile.TemporaryDirectory(prefix="jgpt2-") as scratch:
         question, answer = Path(scratch) / "asked.json", Path(scratch) / "answer.npz"
         question.write_text(json.dumps(plain), "utf-8")
