@@ -115,8 +115,8 @@ def _indexed(index: Path) -> dict[str, set[str]]:
 def _write_descriptions(folder: Path, model: runs.OpenModel, dtype: verify.DType) -> None:
     """All that is no weight: the configs, and the tokenizer."""
     tokenizer, shape = model.tokenizer, model.shape
-    ends = dict.fromkeys(("eos_token_id", "pad_token_id"), tokenizer.eot)
-    ends["bos_token_id"] = tokenizer.begin
+    eot = tokenizer.eot
+    ends = {"bos_token_id": tokenizer.begin, "eos_token_id": eot, "pad_token_id": eot}
     described = {
         "config.json": _config(shape, tokenizer.vocab_size, dtype) | ends,
         "generation_config.json": ends | SAMPLING,
