@@ -180,6 +180,7 @@ def _extracted(model: runs.OpenModel, cases: Sequence[_Case], lengths: Lengths) 
         model.params,
         model.shape,
         [case.prompt for case in cases],
+        begin=model.tokenizer.begin,
         eot=model.tokenizer.eot,
         sampler=_GREEDY,
         seed=0,
