@@ -103,6 +103,26 @@ def test_a_lora_run_without_its_old_data_generates_and_starts_another(finetune, 
     assert third["old"]["before"] == record["new"]["after"]
 
 
+@pytest.mark.slow
+def test_an_imported_model_goes_on_and_is_exported(finetune, places, command, walk):
+    out, imported = places / "out", places / "imported"
+    assert command("export", walk.root / "runs" / "byte", out).exit_code == 0
+    assert command("import", out, imported).exit_code == 0
+    where = ("--run", places / "of import", "--dataset", "essay", "--datasets", places / "data")
+    old = ("--old-dataset", places / "data" / "ja")
+    finetune("essays are built", "--budget.steps", 1)
+    told = command("finetune", imported, *where, *BRIEF, *old, "--method", "lora", "--json").json()
+    start = runs.open_model(imported)
+    assert told["start"] == {"model": start.fingerprint, "step": 0}
+    before = evaluate(command, places / "start", places / "data" / "ja")["bits_per_byte"]
+    assert told["old"]["before"] == pytest.approx(before, abs=1e-3)  # the run computes in bfloat16
+    again = places / "out again"
+    assert command("export", places / "of import", again).exit_code == 0
+    parents = manifest.verify(again, kind="export").parents
+    assert parents["run"] == told["run"]["model"]
+    assert manifest.read(places / "of import").parents["start"] == start.fingerprint
+
+
 def test_its_config_alone_is_not_trained(finetune, places, command):
     assert finetune("full").exit_code == 0
     config = places / "full" / "config.json"
