@@ -19,6 +19,7 @@ LAYERS = {
     "chips": 0, "config": 0, "configio": 0, "drawing": 0, "errors": 0, "failure": 0, "html": 0,
     "integrity": 0, "machine": 0,
     "manifest": 0, "mirror": 0, "pool": 0, "progress": 0, "storage": 0, "table": 0,
+    "untrusted": 0,
     "compilation": 1, "host_memory": 1, "processes": 1, "corpus": 1, "model": 1, "tokenizer": 1,
     "checkpoint": 2, "data": 2,
     "evaluate": 3, "generate": 3, "runs": 3,

@@ -6,7 +6,6 @@ them. What a lossy one cannot keep is gone from its ids, and the scorer counts t
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -130,16 +129,3 @@ def utf8_text(content: bytes, file: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text ({error}); take another copy of it.") from error
-
-
-def json_object(content: bytes, file: str) -> dict[str, Any]:
-    """The JSON object in a file; InputError for anything else."""
-    try:
-        value = json.loads(utf8_text(content, file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{file} is not JSON ({error}); take another copy of it.") from error
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{file} holds a {type(value).__name__}, not a JSON object; take another copy of it."
-        )
-    return value

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jgpt2 import untrusted
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import adopted
 
@@ -125,7 +126,7 @@ def _encoder(text_pieces: dict[str, int], rules: _Rules) -> Any:
 
 
 def _apart(vocab: bytes, merges: bytes) -> _Rules:
-    pieces = _proven_vocab(adopted.json_object(vocab, VOCAB), VOCAB)
+    pieces = _proven_vocab(untrusted.json_object(vocab, VOCAB), VOCAB)
     lines = adopted.utf8_text(merges, MERGES).split("\n")
     if lines[0].startswith("#version"):
         lines = lines[1:]
@@ -134,7 +135,7 @@ def _apart(vocab: bytes, merges: bytes) -> _Rules:
 
 
 def _whole(content: bytes) -> _Rules:
-    described = adopted.json_object(content, WHOLE)
+    described = untrusted.json_object(content, WHOLE)
     model = _object(described.get("model"))
     if model.get("type") != "BPE":
         raise InputError(

@@ -8,7 +8,7 @@ refused.
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from jgpt2 import manifest
+from jgpt2 import manifest, untrusted
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import adopted, byte_level, japanese_bpe, pieces, train
 
@@ -40,7 +40,8 @@ def adopt(source: Path, out: Path, *, name: str) -> manifest.Manifest:
     """Writes the vocabulary of a folder to `out`, which `load.load` opens.
 
     The folder has Hugging Face's layout, or that of gpt2-japanese. Raises InputError where it holds
-    no vocabulary that is read here, and for a file that is damaged, points elsewhere or wants code.
+    no vocabulary that is read here, and for a file that is damaged, points elsewhere or wants code;
+    DamageError for one that is not even JSON.
     """
     train.require_free(out)
     kind, names = _found(source)
@@ -91,7 +92,7 @@ def _json(source: Path, file: str) -> dict[str, Any]:
     """The content of a config; empty where there is none."""
     if not (source / file).exists():
         return {}
-    return adopted.json_object(_inside(source, file).read_bytes(), file)
+    return untrusted.json_object(_inside(source, file).read_bytes(), file)
 
 
 def _refuse_references(config: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jgpt2 import untrusted
 from jgpt2.errors import InputError
 from jgpt2.tokenizer import adopted
 
@@ -119,7 +120,7 @@ def _cut(ids: Mapping[str, int], emoji: Mapping[str, str]) -> _Cut:
 
 
 def _table(content: bytes, key: str) -> dict[str, str]:
-    found: Any = adopted.json_object(content, EMOJI).get(key)
+    found: Any = untrusted.json_object(content, EMOJI).get(key)
     is_table = isinstance(found, dict) and all(
         old and isinstance(new, str) for old, new in found.items()
     )

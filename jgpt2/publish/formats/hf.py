@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
-from jgpt2 import config, manifest, runs, storage
+from jgpt2 import config, manifest, runs, storage, untrusted
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import gpt2, layer_norm, layout
-from jgpt2.publish.formats import hf_tokenizer, safetensors_file, untrusted, verify
+from jgpt2.publish.formats import hf_tokenizer, safetensors_file, verify
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -7,10 +7,9 @@ setting would load and score wrongly in silence, so every switch is looked at.
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import config
+from jgpt2 import config, untrusted
 from jgpt2.errors import InputError
 from jgpt2.model import layer_norm
-from jgpt2.publish.formats import untrusted
 
 FILE_NAME = "config.json"
 _MAX_BYTES = 1_000_000

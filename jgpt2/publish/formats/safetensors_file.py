@@ -13,8 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jgpt2 import untrusted
 from jgpt2.errors import DamageError
-from jgpt2.publish.formats import untrusted
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors library itself."""
