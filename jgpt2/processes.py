@@ -27,6 +27,8 @@ _NEWS_WAIT_S = 10
 """How long one request for news waits on the coordinator before it is made again."""
 _FAREWELL_S = 5
 """How long process 0, which holds the coordinator, waits for the others to have read its news."""
+_PARTING_S = 1.0
+"""What those that said goodbye are given to be gone: JAX aborts whoever loses the coordinator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,8 @@ class Group:
             until_s = time.monotonic() + _FAREWELL_S
             for index in range(1, self.count) if self.is_first else ():
                 self._wait(f"{_PREFIX}-left/{index}", max(until_s - time.monotonic(), 0.001))
+            if self.is_first:
+                time.sleep(_PARTING_S)
         _exit(exit_code)
 
 
