@@ -7,6 +7,7 @@ the folder there, and logits, greedy continuations and ids of hard texts are com
 import dataclasses
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -169,6 +170,7 @@ def ask(python: Path, folder: Path, **asked: Any) -> tuple[np.ndarray, dict[str,
             encoding="utf-8",
             check=False,
             cwd=scratch,
+            env=_environment(),
         )
         if done.returncode:
             said = (done.stderr.strip() or "nothing").splitlines()[-1]
@@ -178,6 +180,12 @@ def ask(python: Path, folder: Path, **asked: Any) -> tuple[np.ndarray, dict[str,
             )
         with np.load(answer) as content:
             return content["logits"], json.loads(str(content["told"]))
+
+
+def _environment() -> dict[str, str]:
+    """Without paths of this project's Python, and without a network."""
+    own = ("PYTHONPATH", "PYTHONHOME")
+    return {k: v for k, v in os.environ.items() if k not in own} | {"HF_HUB_OFFLINE": "1"}
 
 
 def rows(vocab_size: int, context: int) -> Int[np.ndarray, "B T"]:
