@@ -6,6 +6,7 @@ another processor sums in another order. `--write` replaces the committed files 
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -26,7 +27,16 @@ TOLERANCES = {"logits": 1e-5, "losses": 5e-5, "grad_norms": 2e-4, "learning_rate
 
 
 def environment() -> Path:
-    """The Python of the reference environment, made first when missing or out of date."""
+    """The Python of the reference environment, made first when missing or out of date.
+
+    Whoever comes while another process makes it waits.
+    """
+    with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _environment()
+
+
+def _environment() -> Path:
     python = ENVIRONMENT / "bin" / "python"
     requirements = HERE / "requirements.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
