@@ -140,6 +140,12 @@ def check_files(folder: Path, described: Manifest, names: Iterable[str]) -> None
             )
 
 
+def unlisted(folder: Path, described: Manifest) -> list[str]:
+    """Files of an artefact's folder that its manifest does not list, as paths inside it, sorted."""
+    known = {*described.files, FILE_NAME}
+    return [name for name in storage.files(folder) if name not in known]
+
+
 def require_unchanged(folder: Path, described: Manifest) -> None:
     """DamageError when the manifest of a folder is not what was written."""
     content = (described.kind, described.identity, described.parents, described.files)

@@ -84,8 +84,7 @@ def prepare(folder: Path, repo: str, *, revision: str = MAIN, is_public: bool = 
             f"--revision {revision} names step {named[1]}, but {folder} holds step {step}; give "
             f"--revision step-{step}, or the folder of the other step."
         )
-    listed = {*described.files, manifest.FILE_NAME}
-    if stray := [name for name in storage.files(folder) if name not in listed]:
+    if stray := manifest.unlisted(folder, described):
         raise InputError(
             f"{folder} holds {', '.join(stray[:3])}, which its {manifest.FILE_NAME} does not list; "
             "only what is listed can be verified and sent. Move it away, or export again."

@@ -31,21 +31,22 @@ def build(
     `run` is what was exported, `datasets` the folders of what it was trained and evaluated on,
     `goodput` where its time went. A card that is there already is written anew.
     """
+    exported = manifest.read(folder, kind="export")
+    rows = [row for row in runs.metrics(run) if row["step"] <= exported.identity["step"]]
     record = records.collect(
         folder,
         run,
         datasets=datasets,
         facts=author.load(facts),
         facts_folder=facts.parent,
+        rows=rows,
         goodput=goodput,
     )
-    exported = manifest.read(folder, kind="export")
     for name in records.OWN_FILES:
         (folder / name).unlink(missing_ok=True)
     manifest.write_json(folder / records.FILE_NAME, record)
     manifest.write_text(folder / records.README, page.render(record))
     if record["training"]["figure"]:
-        rows = [row for row in runs.metrics(run) if row["step"] <= record["identity"]["step"]]
         manifest.write_text(folder / records.FIGURE, curve(rows))
     _renew(folder, exported)
     return record

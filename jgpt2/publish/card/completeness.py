@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import manifest, storage
+from jgpt2 import manifest
 from jgpt2.errors import DamageError, InputError
 from jgpt2.publish.card import hub_metadata, measured, page, records
 
@@ -82,9 +82,8 @@ def _unlike_manifest(folder: Path, exported: manifest.Manifest) -> Iterator[str]
     written = json.dumps(vars(exported), ensure_ascii=False, indent=2) + "\n"
     if (folder / manifest.FILE_NAME).read_text("utf-8") != written:
         yield f"{manifest.FILE_NAME}: it is not as it was written; restore it."
-    for name in storage.files(folder):
-        if name not in exported.files and name != manifest.FILE_NAME:
-            yield f"{name}: {manifest.FILE_NAME} does not list it; remove it, or build again."
+    for name in manifest.unlisted(folder, exported):
+        yield f"{name}: {manifest.FILE_NAME} does not list it; remove it, or build again."
 
 
 def _unlike_card(exported: manifest.Manifest, record: Record) -> Iterator[str]:

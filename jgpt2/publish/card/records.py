@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import config, manifest, runs, storage
+from jgpt2 import manifest, runs
 from jgpt2.errors import DamageError, InputError
 from jgpt2.model import count, sizes
 from jgpt2.publish.card import author, measured, statement
+from jgpt2.publish.formats import hf_config
 
 FILE_NAME = "card.json"
 README = "README.md"
@@ -32,17 +33,17 @@ def collect(
     datasets: Sequence[Path],
     facts: author.Facts,
     facts_folder: Path,
+    rows: Sequence[Mapping[str, Any]],
     goodput: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The record of the export in `folder`, which was made from `run` (a run or an import).
 
-    `goodput` is where the time of the run went. Raises InputError where the folders do not belong
-    together, DamageError where one of them was changed.
+    `rows` are those of the run's metrics up to the exported step, `goodput` is where its time went.
+    Raises InputError where the folders do not belong together, DamageError where one was changed.
     """
     exported = _exported(folder)
     origin = _origin(run, exported)
     step = exported.identity["step"]
-    rows = [row for row in runs.metrics(run) if row["step"] <= step]
     trained = [row for row in rows if row["kind"] == "train"]
     evaluation = measured.read_evaluation(run, origin.fingerprint, step)
     given = statement.read(datasets, origin, measured.dataset_of(evaluation))
@@ -79,10 +80,10 @@ def _exported(folder: Path) -> manifest.Manifest:
     manifest.require_unchanged(folder, exported)
     own = [name for name in exported.files if name not in OWN_FILES]
     manifest.check_files(folder, exported, own)
-    unlisted = set(storage.files(folder)) - {*own, *OWN_FILES, manifest.FILE_NAME}
+    unlisted = [name for name in manifest.unlisted(folder, exported) if name not in OWN_FILES]
     if unlisted:
         raise InputError(
-            f"{folder} holds {', '.join(sorted(unlisted)[:3])}, which {manifest.FILE_NAME} does "
+            f"{folder} holds {', '.join(unlisted[:3])}, which {manifest.FILE_NAME} does "
             "not list; remove what is not of the export."
         )
     return exported
@@ -111,15 +112,9 @@ def _identity(
     licenses: author.Licenses,
     datasets: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    described = _json(folder / "config.json")
+    shape, vocab_size = hf_config.read(folder)
     vocabulary = manifest.read(folder / runs.TOKENIZER, kind="tokenizer")
-    shape = config.Model(
-        layers=described["n_layer"],
-        embed_dim=described["n_embd"],
-        heads=described["n_head"],
-        context=described["n_positions"],
-    )
-    parameters = count.parameters(shape, described["vocab_size"])
+    parameters = count.parameters(shape, vocab_size)
     embedding = parameters - count.body_parameters(shape)
     known = {name for one in datasets for name in one["licenses"] or ()}
     return {
@@ -132,10 +127,10 @@ def _identity(
         "width": shape.embed_dim,
         "heads": shape.heads,
         "context": shape.context,
-        "vocab_size": described["vocab_size"],
+        "vocab_size": vocab_size,
         "vocabulary": {"name": vocabulary.name, "kind": vocabulary.identity["kind"]},
         "step": exported.identity["step"],
-        "stored_dtype": described["dtype"],
+        "stored_dtype": exported.identity["dtype"],
         "code_version": exported.code_version,
         "created": exported.created,
         "licenses": {

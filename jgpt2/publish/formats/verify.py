@@ -5,6 +5,7 @@ the folder there, and logits, greedy continuations and ids of hard texts are com
 """
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import os
@@ -39,6 +40,7 @@ _TORCH_SIDE = Path(__file__).with_name("torch_side.py")
 Forward = Callable[[gpt2.Params, Int[np.ndarray, "B T"]], Float[np.ndarray, "B T U"]]
 
 
+@functools.lru_cache(maxsize=8)
 def forward(shape: config.Model, vocab_size: int) -> Forward:
     """(params, ids) -> float32 logits over the true vocabulary, compiled once for a shape."""
     plain = dataclasses.replace(shape, compute_dtype="float32", scan_layers=False)

@@ -76,7 +76,7 @@ def verify(folder: Path) -> str:
     if found:
         raise DamageError(f"{folder} is not as it was made: {'; '.join(found)}. {_REMEDY}")
     described = manifest.verify(folder, kind="bundle")
-    unsummed = sorted(set(storage.files(folder)) - {*described.files, manifest.FILE_NAME, SUMS})
+    unsummed = [name for name in manifest.unlisted(folder, described) if name != SUMS]
     model = manifest.read(folder / MODEL, kind="export").fingerprint
     if unsummed or model != described.parents["export"]:
         raise DamageError(f"{folder / manifest.FILE_NAME} is of another bundle. {_REMEDY}")

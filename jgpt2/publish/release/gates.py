@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jgpt2 import manifest, storage
+from jgpt2 import manifest
 from jgpt2.errors import DamageError, InputError
 from jgpt2.publish.release import ledger, policy
 
@@ -50,7 +50,7 @@ def _manifest(candidate: Candidate) -> Outcome:
         exported = manifest.verify(folder, kind="export")
     except (InputError, DamageError) as error:
         return Outcome(False, str(error).rstrip("."), f"restore {folder}, or export again")
-    if extra := sorted(set(storage.files(folder)) - {*exported.files, manifest.FILE_NAME}):
+    if extra := manifest.unlisted(folder, exported):
         return Outcome(False, f"files that it does not list: {', '.join(extra[:3])}", "remove them")
     return Outcome(True, f"{len(exported.files)} files as their SHA-256 says")
 
