@@ -25,6 +25,8 @@ from jgpt2.tokenizer.base import Tokenizer
 FILE_NAME = "memorisation.json"
 SPLITS = ("train", "test")
 FIGURES = ("n", "extracted", "share", "upper_95")
+COLUMNS = ("unit", "span", "split", *FIGURES)
+"""Names of what `rows` gives."""
 CONFIDENCE = 0.95
 BATCH = 32
 """Documents continued at a time."""
@@ -95,6 +97,15 @@ def probe(
             by_split[split] = _figures(copied, len(cases)) | {"too_short": short}
         told[of.unit] = {"prompt": of.prompt, "span": of.span, **by_split}
     return told
+
+
+def rows(told: dict[str, Any]) -> list[tuple[str | int | float, ...]]:
+    """The table of what `probe` gives."""
+    return [
+        (unit, of["span"], split, *(of[split][key] for key in FIGURES))
+        for unit, of in told.items()
+        for split in SPLITS
+    ]
 
 
 def require_trained_on(run: Path, dataset: Path) -> manifest.Manifest:

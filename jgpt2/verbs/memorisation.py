@@ -50,9 +50,9 @@ def memorisation(
         told = memorisation.probe(
             model, dataset, lengths, prompts=prompts, seed=seed, report=report
         )
-    name = manifest.read(run).name
-    command = ["jgpt2", "memorisation", f"runs/{name}", "--dataset", f"data/{described.name}"]
-    command += ["--step", str(model.step), "--prompts", str(prompts), "--seed", str(seed)]
+    command = ["jgpt2", "memorisation", f"runs/{manifest.read(run).name}"]
+    command += ["--dataset", f"data/{described.name}", "--step", str(model.step)]
+    command += ["--prompts", str(prompts), "--seed", str(seed)]
     for of in lengths:
         command += [f"--prompt-{of.unit}", str(of.prompt), f"--span-{of.unit}", str(of.span)]
     record = {
@@ -65,10 +65,4 @@ def memorisation(
         **told,
     }
     manifest.write_json(run / memorisation.FILE_NAME, record)
-    rows = [
-        [of.unit, of.span, split, *(told[of.unit][split][key] for key in memorisation.FIGURES)]
-        for of in lengths
-        for split in memorisation.SPLITS
-    ]
-    columns = ["unit", "span", "split", *memorisation.FIGURES]
-    answer.give(record, table.text(columns, rows), json)
+    answer.give(record, table.text(memorisation.COLUMNS, memorisation.rows(told)), json)

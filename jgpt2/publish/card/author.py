@@ -4,18 +4,15 @@ Every field may be left empty here: `completeness` says which ones a card must n
 empty one stays "unknown", never a guess. `author.toml` is the commented template.
 """
 
-import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_origin
 
 import cattrs
 
-from jgpt2 import manifest
 from jgpt2.errors import InputError
+from jgpt2.publish import author_file
 
 
 @dataclass(frozen=True)
@@ -157,23 +154,13 @@ def load(path: Path) -> Facts:
 
     Raises InputError when it is missing, no TOML, or has a key or a type of value that is unknown.
     """
-    if not path.is_file():
-        raise InputError(f"no facts at {path}; `jgpt2 card facts {path}` writes a template.")
-    try:
-        return _CONVERTER.structure(tomllib.loads(path.read_text("utf-8")), Facts)
-    except ValueError as error:
-        raise InputError(f"{path} is no TOML in UTF-8 ({error}); correct it.") from error
-    except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error, format_exception=_problem))
-        raise InputError(f"{path} cannot be used: {problems}; correct what is named.") from error
+    absent = f"no facts at {path}; `jgpt2 card facts {path}` writes a template."
+    return author_file.load(path, Facts, _CONVERTER, problem=_problem, absent=absent)
 
 
 def write_template(path: Path) -> None:
     """Writes the template, in which what must be filled in is empty. Nothing is overwritten."""
-    if path.exists():
-        raise InputError(f"{path} exists; give a file that does not, for nothing is overwritten.")
-    template = resources.files("jgpt2.publish.card") / "author.toml"
-    manifest.write_text(path, template.read_text("utf-8"))
+    author_file.write_template(path, "jgpt2.publish.card", "author.toml")
 
 
 def _exact(value: Any, kind: type) -> Any:
@@ -194,8 +181,7 @@ def _list(value: Any, kind: Any) -> list[Any]:
 
 def _problem(error: BaseException, kind: type | None) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        known = ", ".join(one.name for one in dataclasses.fields(error.cl))
-        return f"{', '.join(sorted(error.extra_fields))}: no such key; the known ones are {known}"
+        return author_file.unknown_keys(error)
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, AttributeError):  # of a value that has no keys

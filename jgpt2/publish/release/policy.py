@@ -4,19 +4,16 @@ An author's TOML file, of which `policy.toml` is the commented template. Every g
 for every stage; one is left out only by a waiver that gives its reason.
 """
 
-import dataclasses
 import datetime
 import re
-import tomllib
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import cattrs
 
-from jgpt2 import manifest
 from jgpt2.errors import InputError
+from jgpt2.publish import author_file
 
 GATES = (
     *("manifest", "card", "evaluation", "licence", "data_statement"),
@@ -94,15 +91,8 @@ def load(path: Path) -> Policy:
     Raises InputError when it is missing, no TOML, holds an unknown key or a value of another type,
     or breaks a rule: stages with names of their own, waivers of what exists, with their reasons.
     """
-    if not path.is_file():
-        raise InputError(f"no policy at {path}; `jgpt2 release template {path}` writes one.")
-    try:
-        policy = _CONVERTER.structure(tomllib.loads(path.read_text("utf-8")), Policy)
-    except ValueError as error:
-        raise InputError(f"{path} is no TOML in UTF-8 ({error}); correct it.") from error
-    except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error, format_exception=_problem))
-        raise InputError(f"{path} cannot be used: {problems}; correct what is named.") from error
+    absent = f"no policy at {path}; `jgpt2 release template {path}` writes one."
+    policy = author_file.load(path, Policy, _CONVERTER, problem=_problem, absent=absent)
     if broken := _broken_rule(policy):
         raise InputError(f"{path} cannot be used: {broken}.")
     return policy
@@ -110,10 +100,7 @@ def load(path: Path) -> Policy:
 
 def write_template(path: Path) -> None:
     """Writes the template. Nothing is overwritten."""
-    if path.exists():
-        raise InputError(f"{path} exists; give a file that does not, for nothing is overwritten.")
-    template = resources.files("jgpt2.publish.release") / "policy.toml"
-    manifest.write_text(path, template.read_text("utf-8"))
+    author_file.write_template(path, "jgpt2.publish.release", "policy.toml")
 
 
 def _broken_rule(policy: Policy) -> str | None:
@@ -158,8 +145,7 @@ def _exact(value: Any, kind: type) -> Any:
 def _problem(error: BaseException, kind: type | None) -> str:
     """What cattrs found, in words."""
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        known = ", ".join(one.name for one in dataclasses.fields(error.cl))
-        return f"{', '.join(sorted(error.extra_fields))}: no such key; the known ones are {known}"
+        return author_file.unknown_keys(error)
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     return str(error) if isinstance(error, InputError) else "it is of another form"
