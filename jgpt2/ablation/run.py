@@ -219,7 +219,7 @@ def _measure(work: Work, cell: cells.Cell) -> dict[str, Any]:
 def _training_memory(work: Work, cell: cells.Cell) -> int | None:
     """Bytes that the compiled step holds at once on a device; None where its compiler is silent."""
     inputs = work.material.inputs[cell.experiment.tokenizer]
-    compiled = setup.prepare(cell.experiment, inputs).program.compile()
+    compiled = setup.prepare(cell.experiment, inputs).program.lower().compile()
     analysis: Any = compiled.memory_analysis()
     if analysis is None:
         return None

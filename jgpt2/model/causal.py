@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key
 
-from jgpt2.model import attention, blockwise, pallas_attention, sharding, tuning
+from jgpt2.model import attention, blockwise, sharding, tuning
 
 
 def attend(
@@ -63,6 +63,8 @@ def _plain(q_BTD, k_BTD, v_BTD, heads, dropout, rng):
 
 
 def _pallas(q_BTD, k_BTD, v_BTD, heads):
+    from jgpt2.model import pallas_attention  # Pallas is a tenth of what a CPU's run imports
+
     width = q_BTD.shape[-1]
     spare = -width % pallas_attention.LANES  # heads that do not fill a group get one of zeros
     wide = [jnp.pad(x, ((0, 0), (0, 0), (0, spare))) if spare else x for x in (q_BTD, k_BTD, v_BTD)]

@@ -141,17 +141,17 @@ class GPT2(nnx.Module):
     def _apply_blocks(self, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
         if isinstance(self.blocks, block.Block):
             graphdef, stacked = nnx.split(self.blocks)
-            stacked = nnx.to_pure_dict(stacked)
-            apply = _rematerialised(graphdef, self.model)
 
             def body(x_BTD: Array, layer: tuple[Array, Any]) -> tuple[Array, None]:
-                return apply(layer[1], x_BTD, positions_BT, _layer_rng(rng, layer[0])), None
+                layer_rng = _layer_rng(rng, layer[0])
+                return _apply_block(graphdef, layer[1], x_BTD, positions_BT, layer_rng), None
 
-            return jax.lax.scan(body, x_BTD, (jnp.arange(self.model.layers), stacked))[0]
+            layers = (jnp.arange(self.model.layers), nnx.to_pure_dict(stacked))
+            return jax.lax.scan(body, x_BTD, layers)[0]
         for layer in range(self.model.layers):
-            graphdef, params = nnx.split(self.layer(layer))
-            apply = _rematerialised(graphdef, self.model)
-            x_BTD = apply(nnx.to_pure_dict(params), x_BTD, positions_BT, _layer_rng(rng, layer))
+            graphdef, state = nnx.split(self.layer(layer))
+            params, layer_rng = nnx.to_pure_dict(state), _layer_rng(rng, layer)
+            x_BTD = _apply_block(graphdef, params, x_BTD, positions_BT, layer_rng)
         return x_BTD
 
 
@@ -195,13 +195,28 @@ def padded_vocab(vocab_size: int) -> int:
     return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
-def _rematerialised(
-    graphdef: nnx.GraphDef[block.Block], model: config.Model
-) -> Callable[..., Array]:
+@functools.partial(jax.jit, static_argnums=0)
+def _apply_block(
+    graphdef: nnx.GraphDef[block.Block],
+    params: Any,
+    x_BTD: Array,
+    positions_BT: Array,
+    rng: Array | None,
+) -> Array:
+    """One block, as a function of its own: traced and lowered once, however many layers there are.
+
+    The compiler puts it back where it is called.
+    """
+    model = nnx.merge(graphdef, params).attention.model
+
     def apply(params: Any, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
         whole = sharding.gather(params, model.compute_dtype)
         return nnx.merge(graphdef, whole)(x_BTD, positions_BT, rng=rng)[0]
 
+    return _rematerialised(apply, model)(params, x_BTD, positions_BT, rng)
+
+
+def _rematerialised(apply: Callable[..., Array], model: config.Model) -> Callable[..., Array]:
     remat = tuning.remat(model)
     if remat == "none":
         return apply

@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 
 from jgpt2 import config
-from jgpt2.model import pallas_attention, sharding
+from jgpt2.model import sharding
 
 Platform = Literal["cpu", "gpu", "tpu"]
 
@@ -36,10 +36,13 @@ def attention(model: config.Model, positions: int) -> str:
     if model.attention is not None:
         return model.attention
     where = platform()
-    if where == "tpu" and pallas_attention.fits(positions, model.embed_dim, model.heads):
-        return "pallas"
-    if where == "tpu" and positions % 128 == 0:
-        return "splash"
+    if where == "tpu":
+        from jgpt2.model import pallas_attention
+
+        if pallas_attention.fits(positions, model.embed_dim, model.heads):
+            return "pallas"
+        if positions % 128 == 0:
+            return "splash"
     if where == "gpu" and model.compute_dtype == "bfloat16":
         return "cudnn"
     return "blockwise" if where == "cpu" else "plain"

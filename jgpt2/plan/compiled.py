@@ -116,7 +116,7 @@ def compile_here(
     needed = available = None
     text = ""
     try:
-        step = built.compile()
+        step = built.lower().compile()
     except jax.errors.JaxRuntimeError as error:
         needed, available = _out_of_memory(error)
     else:

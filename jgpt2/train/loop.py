@@ -1,7 +1,8 @@
 """Training from a config to a run folder: open, resume, step, evaluate, save, stop.
 
 Everything that can be refused is refused before the first device call (`jgpt2.train.setup`). The
-step is compiled in a thread while the state is made and the first rows are read. All processes of a
+step is traced first, then compiled in a thread while the state is made and the first rows are read:
+a thread that traces would take turns at the interpreter's lock with all of them. All processes of a
 run go through this file side by side; process 0 writes what is written once.
 """
 
@@ -106,7 +107,7 @@ def _go_on(run: OpenRun) -> int:
     events.add("start", processes=run.group.count, code_version=manifest.code_version())
     with (
         _open_checkpoints(run) as checkpoints,
-        _in_background("compile", run.trainer.program.compile) as compiled,
+        _in_background("compile", run.trainer.program.lower().compile) as compiled,
         _in_background("verify", lambda: _verify_data(run)) as verified,
     ):
         checkpoints.require_space(run.trainer.program.abstract_state)

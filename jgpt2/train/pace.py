@@ -44,7 +44,7 @@ def measure(experiment: config.Experiment, tokenizer: Tokenizer, repetitions: in
     )
     with jax.set_mesh(mesh):
         started_s = time.perf_counter()
-        step = built.compile()
+        step = built.lower().compile()
         compile_s = time.perf_counter() - started_s
         state = jax.block_until_ready(built.initialise())
         seconds = []

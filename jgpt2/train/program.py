@@ -55,13 +55,12 @@ class Program:
         """The `loss_limit` of a step: by default none."""
         return self.place(loss, self.abstract_loss_limit)
 
-    def compile(self) -> jax.stages.Compiled:
-        """The step as the mesh's devices would run it."""
+    def lower(self) -> jax.stages.Lowered:
+        """The step as it is handed to the compiler of the mesh's devices."""
         with jax.set_mesh(self.mesh):
-            lowered = self.step.lower(  # pyright: ignore[reportFunctionMemberAccess]
+            return self.step.lower(  # pyright: ignore[reportFunctionMemberAccess]
                 *self.abstract_arguments
             )
-            return lowered.compile()
 
 
 def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mesh: Mesh) -> Program:
@@ -87,8 +86,9 @@ def build(experiment: config.Experiment, *, vocab_size: int, num_steps: int, mes
         opt_state = optimizer.init(trained.split(params, tuning)[0])
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
-    drawn = jax.eval_shape(draw)
-    abstract = jax.eval_shape(start, drawn)
+    with jax.set_mesh(mesh):  # as the run has it: what is traced here is not traced again
+        drawn = jax.eval_shape(draw)
+        abstract = jax.eval_shape(start, drawn)
     shardings = sharding.shardings(abstract, mesh)
     by_row, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     # Two programs: the moments get the room that random numbers take while the weights are drawn.

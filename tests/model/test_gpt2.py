@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from flax import nnx
 
 from jgpt2.errors import InputError
-from jgpt2.model import gpt2, layout, loss
+from jgpt2.model import block, gpt2, layout, loss, sharding
 
 
 @functools.cache
@@ -111,20 +112,46 @@ def test_scan_equals_unrolled(tiny, made, vocab_size, rows, dropout):
     assert_trees_close(grads, layout.unstack_blocks(scan_grads), 1e-6)
 
 
-def test_scan_and_remat_show_in_what_is_compiled(tiny, vocab_size):
-    def operations(**changes):
-        graphdef, params = gpt2.abstract(tiny(**changes), vocab_size)
-        ids_BT = jax.ShapeDtypeStruct((1, 4), jnp.int32)
-        traced = jax.make_jaxpr(lambda p, ids: gpt2.forward(graphdef, p, ids))(params, ids_BT)
-        return {equation.primitive.name for equation in traced.eqns}, str(traced)
+def traced(model, positions=4):
+    """The forward pass as JAX has it before it is lowered, as text."""
+    graphdef, params = gpt2.abstract(model, 257)
+    ids_BT = jax.ShapeDtypeStruct((1, positions), jnp.int32)
+    return str(jax.make_jaxpr(lambda p, ids: gpt2.forward(graphdef, p, ids))(params, ids_BT))
 
-    assert "scan" not in operations(remat="none")[0]
-    assert "scan" in operations(scan_layers=True)[0]
-    assert not any("remat" in name or "checkpoint" in name for name in operations(remat="none")[0])
-    for remat in ("dots", "full"):
-        names, _ = operations(remat=remat)
-        assert any("remat" in name or "checkpoint" in name for name in names)
-    assert operations(remat="dots")[1] != operations(remat="full")[1]
+
+def test_scan_and_remat_show_in_what_is_traced(tiny):
+    def repeats(text):
+        return set(re.findall(r"\b(scan|remat)2?\[", text))
+
+    assert repeats(traced(tiny(remat="none"))) == set()
+    assert repeats(traced(tiny(remat="none", scan_layers=True))) == {"scan"}
+    dots, full = (traced(tiny(remat=remat)) for remat in ("dots", "full"))
+    assert repeats(dots) == repeats(full) == {"remat"}
+    assert dots != full
+
+
+def test_a_block_is_traced_once_for_all_layers(tiny, monkeypatch):
+    calls = []
+    of_block = block.Block.__call__
+    monkeypatch.setattr(
+        block.Block,
+        "__call__",
+        lambda *args, **kwargs: calls.append(1) or of_block(*args, **kwargs),
+    )
+    traced(tiny(layers=5, embed_dim=48))
+    assert len(calls) == 1
+
+
+def test_a_block_is_traced_anew_for_other_devices(tiny):
+    model = tiny(context=128, embed_dim=64, heads=1)
+    on_cpu = traced(model, positions=128)
+    device = jax.sharding.AbstractDevice("TPU v5 lite", None, "tpu")
+    axes = (jax.sharding.AxisType.Auto,) * 3
+    mesh = jax.sharding.AbstractMesh((1, 1, 1), sharding.MESH_AXES, axes, abstract_device=device)
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert "pallas_call" in traced(model, positions=128)
+    assert "pallas_call" not in on_cpu
+    assert traced(model, positions=128) == on_cpu
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])

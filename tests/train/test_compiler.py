@@ -62,7 +62,7 @@ def test_the_options_of_gpus_are_known_to_xla(chip):
 def test_the_step_compiles_with_the_options_of_the_chip(chip):
     mesh = sharding.make_mesh(EXPERIMENT.mesh, devices_of(chip))
     built = program.build(EXPERIMENT, vocab_size=1000, num_steps=10, mesh=mesh)
-    text = built.compile().as_text()
+    text = built.lower().compile().as_text()
     assert text is not None
     assert "attention_forward_128x128" in text
     assert "attention_backward_128x128" in text
@@ -78,4 +78,4 @@ def test_an_option_that_the_compiler_does_not_know_fails_here(monkeypatch):
         dataclasses.replace(EXPERIMENT, name="wrong"), vocab_size=1000, num_steps=10, mesh=mesh
     )
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_tpu_no_such_option"):
-        built.compile()
+        built.lower().compile()

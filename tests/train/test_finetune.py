@@ -157,7 +157,7 @@ def flat_names(block):
 
 def test_what_is_not_trained_has_no_backward_work(prepare):
     def flops(kind):
-        analysis = prepare(kind)[1].program.compile().cost_analysis()
+        analysis = prepare(kind)[1].program.lower().compile().cost_analysis()
         assert analysis is not None
         return analysis["flops"]
 
