@@ -5,10 +5,12 @@ lie apart, in `Recent`, whose rows all write at one place; `settle` moves them i
 per chunk. Dims: B batch, S places of the cache, C places of a chunk, H heads, K head width.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jgpt2 import config
@@ -47,12 +49,10 @@ def read(
     x_BD = x_BD.astype(module.model.compute_dtype)
     pairs = []
     for layer in range(module.model.layers):
-        part = module.layer(layer)
-        mixed_BD, pair = _attend(
-            part.attention, part.attention_norm(x_BD), place, layer, held, recent
-        )
-        x_BD = x_BD + mixed_BD
-        x_BD = x_BD + part.mlp(part.mlp_norm(x_BD))
+        graphdef, params = module.split_layer(layer)
+        old = held.keys[layer], held.values[layer]
+        new = recent.keys[layer], recent.values[layer]
+        x_BD, pair = _apply_block(graphdef, params, x_BD, place, held.length, old, new)
         pairs.append(pair)
     keys, values = zip(*pairs, strict=True)
     return module.norm(x_BD)[:, None], Recent(keys, values)
@@ -77,23 +77,44 @@ def settle(
     )
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _apply_block(
+    graphdef: nnx.GraphDef[block.Block],
+    params: gpt2.Params,
+    x_BD: Float[Array, "B D"],
+    place: Int[Array, ""],
+    length_B: Int[Array, " B"],
+    held: tuple[Array, Array],
+    recent: tuple[Array, Array],
+) -> tuple[Float[Array, "B D"], tuple[Array, Array]]:
+    """The residual stream after one block, and `recent` with its key and value; traced once."""
+    part = nnx.merge(graphdef, params)
+    mixed_BD, recent = _attend(
+        part.attention, part.attention_norm(x_BD), place, length_B, held, recent
+    )
+    x_BD = x_BD + mixed_BD
+    return x_BD + part.mlp(part.mlp_norm(x_BD)), recent
+
+
 def _attend(
     part: block.Attention,
     x_BD: Float[Array, "B D"],
     place: Int[Array, ""],
-    layer: int,
-    held: kv_cache.KVCache,
-    recent: Recent,
+    length_B: Int[Array, " B"],
+    held: tuple[Array, Array],
+    recent: tuple[Array, Array],
 ) -> tuple[Float[Array, "B D"], tuple[Array, Array]]:
     """As `attention.attend` for one query, over the cache and the recent tokens together."""
     qkv_B3HK = part.qkv(x_BD).reshape(len(x_BD), 3, part.model.heads, -1)
     q_BHK, k_BHK, v_BHK = (qkv_B3HK[:, i] for i in range(3))
-    k_BHSK, v_BHSK = held.keys[layer], held.values[layer]
-    k_BHCK = jax.lax.dynamic_update_slice_in_dim(recent.keys[layer], k_BHK[:, :, None], place, 2)
-    v_BHCK = jax.lax.dynamic_update_slice_in_dim(recent.values[layer], v_BHK[:, :, None], place, 2)
+    k_BHSK, v_BHSK = held
+    k_BHCK, v_BHCK = (
+        jax.lax.dynamic_update_slice_in_dim(all_BHCK, new_BHK[:, :, None], place, 2)
+        for all_BHCK, new_BHK in zip(recent, (k_BHK, v_BHK), strict=True)
+    )
     scores_BHJ = jnp.concatenate(
         [
-            _scores(q_BHK, k_BHSK, jnp.arange(k_BHSK.shape[2])[None] < held.length[:, None]),
+            _scores(q_BHK, k_BHSK, jnp.arange(k_BHSK.shape[2])[None] < length_B[:, None]),
             _scores(q_BHK, k_BHCK, jnp.arange(k_BHCK.shape[2])[None] <= place),
         ],
         axis=-1,

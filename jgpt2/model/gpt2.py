@@ -93,9 +93,9 @@ class GPT2(nnx.Module):
             return self._norm(self._apply_blocks(x_BTD, positions_BT, layers_rng))
         held = []
         for layer in range(self.model.layers):
-            x_BTD, pair = self.layer(layer)(
-                x_BTD, positions_BT, (cache.keys[layer], cache.values[layer])
-            )
+            graphdef, params = self.split_layer(layer)
+            pair = cache.keys[layer], cache.values[layer]
+            x_BTD, pair = _apply_block(graphdef, params, x_BTD, positions_BT, None, pair)
             held.append(pair)
         keys, values = zip(*held, strict=True)
         return self._norm(x_BTD), kv_cache.KVCache(keys, values, cache.length + num_positions)
@@ -109,12 +109,14 @@ class GPT2(nnx.Module):
                 "model with a longer context."
             )
 
-    def layer(self, layer: int) -> block.Block:
-        """One block by its number, in either layout of the parameters."""
+    def split_layer(self, layer: int) -> tuple[nnx.GraphDef[block.Block], Params]:
+        """One block by its number as `create` gives a model, in either layout of the parameters."""
         if isinstance(self.blocks, nnx.List):
-            return self.blocks[layer]
-        graphdef, stacked = nnx.split(self.blocks)
-        return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[layer], stacked))
+            graphdef, state = nnx.split(self.blocks[layer])
+        else:
+            graphdef, stacked = nnx.split(self.blocks)
+            state = jax.tree.map(lambda leaf: leaf[layer], stacked)
+        return graphdef, nnx.to_pure_dict(state)
 
     def head(self) -> Float[Array, "V D"]:
         """The token table as the last matrix, in the type of activations."""
@@ -144,14 +146,13 @@ class GPT2(nnx.Module):
 
             def body(x_BTD: Array, layer: tuple[Array, Any]) -> tuple[Array, None]:
                 layer_rng = _layer_rng(rng, layer[0])
-                return _apply_block(graphdef, layer[1], x_BTD, positions_BT, layer_rng), None
+                return _apply_block(graphdef, layer[1], x_BTD, positions_BT, layer_rng)
 
             layers = (jnp.arange(self.model.layers), nnx.to_pure_dict(stacked))
             return jax.lax.scan(body, x_BTD, layers)[0]
         for layer in range(self.model.layers):
-            graphdef, state = nnx.split(self.layer(layer))
-            params, layer_rng = nnx.to_pure_dict(state), _layer_rng(rng, layer)
-            x_BTD = _apply_block(graphdef, params, x_BTD, positions_BT, layer_rng)
+            graphdef, params = self.split_layer(layer)
+            x_BTD, _ = _apply_block(graphdef, params, x_BTD, positions_BT, _layer_rng(rng, layer))
         return x_BTD
 
 
@@ -198,22 +199,24 @@ def padded_vocab(vocab_size: int) -> int:
 @functools.partial(jax.jit, static_argnums=0)
 def _apply_block(
     graphdef: nnx.GraphDef[block.Block],
-    params: Any,
+    params: Params,
     x_BTD: Array,
     positions_BT: Array,
     rng: Array | None,
-) -> Array:
-    """One block, as a function of its own: traced and lowered once, however many layers there are.
+    held: tuple[Array, Array] | None = None,
+) -> tuple[Array, Any]:
+    """One block as a function of its own: traced and lowered once, however many layers there are.
 
     The compiler puts it back where it is called.
     """
-    model = nnx.merge(graphdef, params).attention.model
 
-    def apply(params: Any, x_BTD: Array, positions_BT: Array, rng: Array | None) -> Array:
+    def apply(params: Params, *inputs: Any) -> tuple[Array, Any]:
+        x_BTD, positions_BT, rng, held = inputs
         whole = sharding.gather(params, model.compute_dtype)
-        return nnx.merge(graphdef, whole)(x_BTD, positions_BT, rng=rng)[0]
+        return nnx.merge(graphdef, whole)(x_BTD, positions_BT, held, rng)
 
-    return _rematerialised(apply, model)(params, x_BTD, positions_BT, rng)
+    model = nnx.merge(graphdef, params).attention.model
+    return _rematerialised(apply, model)(params, x_BTD, positions_BT, rng, held)
 
 
 def _rematerialised(apply: Callable[..., Array], model: config.Model) -> Callable[..., Array]:

@@ -47,7 +47,7 @@ def test_hidden_states_never_depend_on_later_tokens(tiny, made):
         def of(x_BTD):
             module = nnx.merge(graphdef, params)
             for layer in range(2):
-                x_BTD, _ = module.layer(layer)(x_BTD, jnp.arange(8)[None])
+                x_BTD, _ = nnx.merge(*module.split_layer(layer))(x_BTD, jnp.arange(8)[None])
             return jnp.sum(x_BTD[0, position] ** 2)
 
         return jnp.abs(jax.grad(of)(embedded_BTD)[0]).sum(axis=-1)
