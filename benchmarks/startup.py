@@ -23,6 +23,8 @@ import jgpt2
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = Path(jgpt2.__file__).parent / "sample"
 HELP = (["--help"], ["evaluate", "--help"], ["train", "configs/small.py", "--help"])
+IMPORTS = "import jax, flax.nnx, optax"
+"""What no command that computes can start without: the machine's own measure."""
 SHAPE = "--model.layers 6 --model.embed-dim 320 --model.heads 5 --batch.sequences 4"
 BRIEF = "--budget.num-bytes None --budget.steps 1 --evaluation.max-bytes 2000"
 
@@ -35,11 +37,11 @@ def main() -> None:
     args = parser.parse_args()
     seconds: dict[str, list[float]] = {}
     for _ in range(args.repetitions):
+        seconds.setdefault(f"python -c '{IMPORTS}'", []).append(_run(["-c", IMPORTS]))
         for command in HELP:
-            seconds.setdefault(" ".join(command), []).append(_run(command))
-    rows = [
-        {"command": f"jgpt2 {name}", "seconds": machine.spread(s)} for name, s in seconds.items()
-    ]
+            name = " ".join(["jgpt2", *command])
+            seconds.setdefault(name, []).append(_run(["-m", "jgpt2", *command]))
+    rows = [{"command": name, "seconds": machine.spread(s)} for name, s in seconds.items()]
     rows += _working(args.repetitions, args.tokenizer)
     for row in rows:
         print(f"{row['seconds']['median']:.3f} s  {row['command']}")
@@ -56,7 +58,7 @@ def _working(repetitions: int, tokenizer: str) -> list[dict[str, Any]]:
     """The first logged step of a training run, and the first text of a run, cold and warm."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
-        _run(["corpus", "build", str(SAMPLE), "--out", str(data / "sample")])
+        _run(["-m", "jgpt2", "corpus", "build", str(SAMPLE), "--out", str(data / "sample")])
         train = ["train", "configs/tiny.py", "--datasets", str(data), "--dataset", "sample"]
         train += ["--tokenizer", tokenizer, *SHAPE.split(), *BRIEF.split()]
         write = ["generate", f"{folder}/run", "--prompt", "朝の港には、", "--max-tokens", "32"]
@@ -97,10 +99,10 @@ def _until(command: list[str], sign: str, cache: str) -> float:
     return seen_s
 
 
-def _run(command: list[str]) -> float:
+def _run(arguments: list[str]) -> float:
     started_s = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "jgpt2", *command],
+        [sys.executable, *arguments],
         check=True,
         capture_output=True,
         cwd=ROOT,
