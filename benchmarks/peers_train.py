@@ -1,8 +1,10 @@
 """Training steps of the project and its peers, side by side in one run, step by step in turn.
 
     python benchmarks/peers_train.py --peer-python PYTHON --nanogpt PATH [--device gpu]
+        [--levanter-python PYTHON]
 
-PYTHON is an interpreter with torch (and transformers, which is left out where it is missing). On a
+PYTHON is an interpreter with torch (and transformers, which is left out where it is missing), or
+with levanter, which is left out where none is given. On a
 CPU every process is pinned to one core and the figure is tokens per CPU-second, which other work on
 the machine disturbs least; on a GPU it is tokens per second, with torch.compile and flash
 attention, and MFU. Writes `results/peers_train.json` (`peers_train_gpu.json`), with peak memory (on
@@ -80,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-python", required=True, help="a Python with torch")
     parser.add_argument("--nanogpt", required=True, help="a checkout of nanoGPT")
+    parser.add_argument("--levanter-python", help="a Python with levanter")
     parser.add_argument("--device", choices=list(SHAPES), default="cpu")
     parser.add_argument("--shapes", nargs="+", help="some of the shapes only")
     parser.add_argument("--core", type=int, default=0, help="the core that a CPU run is pinned to")
@@ -115,6 +118,9 @@ def _measure(shape: dict[str, int], args: argparse.Namespace) -> dict[str, Any]:
     probe = [args.peer_python, "-c", "import transformers"]
     if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
         commands["transformers"] = [*torch, "transformers", *given]
+    if args.levanter_python is not None:
+        levanter = [args.levanter_python, "-W", "ignore", str(HERE / "peers_train_levanter.py")]
+        commands["levanter"] = [*levanter, *given]
     workers = {name: Worker(command) for name, command in commands.items()}
     for _ in range(args.rounds + 1):
         for worker in workers.values():
