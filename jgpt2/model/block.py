@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Key
 
 from jgpt2 import config
-from jgpt2.model import attention, causal, layer_norm, product, sharding, tuning
+from jgpt2.model import attention, causal, gelu, layer_norm, product, sharding, tuning
 from jgpt2.model import cache as kv_cache
 
 SAVED_NAMES = ("qkv", "attention", "mlp", "residual")
@@ -36,6 +36,12 @@ class Dense(nnx.Module):
         bias = self.bias[...].astype(self.dtype)
         return product.dense(x_MD, kernel) + bias[None]
 
+    def parts(self, x_MD: Float[Array, "M D"]) -> tuple[Float[Array, "M F"], ...]:
+        """The result of a kernel [D, P, F] as P arrays, none of which is cut out of another."""
+        return product.dense_parts(
+            x_MD, self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
+        )
+
 
 class LayerNorm(nnx.Module):
     """Ba et al. 2016, over the width; computed in float32 whatever the type of the input."""
@@ -45,7 +51,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(width))
 
     def __call__(self, x_MD: Float[Array, "M D"]) -> Float[Array, "M D"]:
-        norm = layer_norm.with_own_gradient if tuning.platform() == "gpu" else layer_norm.plain
+        norm = layer_norm.in_fewer_passes if tuning.platform() == "gpu" else layer_norm.plain
         return norm(x_MD, self.scale[...], self.bias[...])
 
 
@@ -72,18 +78,20 @@ class Attention(nnx.Module):
 
         Without `held` rows attend over themselves alone, and `positions_BT` plays no part.
         """
-        qkv_M3D = checkpoint_name(self.qkv(x_MD), "qkv")
-        qkv_BT3D = qkv_M3D.reshape(batch, -1, *qkv_M3D.shape[1:])
         if held is None:
-            kernel = tuning.attention(self.model, qkv_BT3D.shape[1])
+            q_BTD, k_BTD, v_BTD = self._project(x_MD, batch)
+            kernel = tuning.attention(self.model, q_BTD.shape[1])
             mixed_BTD = causal.attend(
-                *(qkv_BT3D[:, :, part] for part in range(3)),
+                q_BTD,
+                k_BTD,
+                v_BTD,
                 heads=self.model.heads,
                 kernel=kernel,
                 dropout=self.model.dropout,
                 rng=rng,
             )
             return self.out(mixed_BTD.reshape(x_MD.shape)), None
+        qkv_BT3D = self.qkv(x_MD).reshape(batch, -1, 3, x_MD.shape[1])
         qkv_BT3HK = qkv_BT3D.reshape(*qkv_BT3D.shape[:3], self.model.heads, -1)
         k_BHSK, v_BHSK = (
             kv_cache.write(held[i], qkv_BT3HK[:, :, 1 + i].swapaxes(1, 2), positions_BT)
@@ -92,6 +100,15 @@ class Attention(nnx.Module):
         visible_BTS = attention.visible(positions_BT, k_BHSK.shape[2])
         mixed_BTHK = attention.attend(qkv_BT3HK[:, :, 0], k_BHSK, v_BHSK, visible_BTS)
         return self.out(mixed_BTHK.reshape(x_MD.shape)), (k_BHSK, v_BHSK)
+
+    def _project(self, x_MD: Array, batch: int) -> tuple[Array, ...]:
+        """[B, T, D] queries, keys and values."""
+        if tuning.is_whole_on("gpu"):
+            parts = (checkpoint_name(part_MD, "qkv") for part_MD in self.qkv.parts(x_MD))
+            return tuple(part_MD.reshape(batch, -1, x_MD.shape[1]) for part_MD in parts)
+        qkv_M3D = checkpoint_name(self.qkv(x_MD), "qkv")
+        qkv_BT3D = qkv_M3D.reshape(batch, -1, *qkv_M3D.shape[1:])
+        return tuple(qkv_BT3D[:, :, part] for part in range(3))
 
 
 class Mlp(nnx.Module):
@@ -104,7 +121,8 @@ class Mlp(nnx.Module):
         self.down = Dense(down_key, 4 * width, (width,), std=_residual_std(model), dtype=dtype)
 
     def __call__(self, x_MD: Float[Array, "M D"]) -> Float[Array, "M D"]:
-        return self.down(jax.nn.gelu(checkpoint_name(self.up(x_MD), "mlp"), approximate=True))
+        activate = gelu.with_own_gradient if tuning.platform() == "gpu" else gelu.plain
+        return self.down(activate(checkpoint_name(self.up(x_MD), "mlp")))
 
 
 class Block(nnx.Module):

@@ -1,15 +1,19 @@
-"""The loss and its gradients as a CPU makes them fastest: the vocabulary in blocks of one batch.
+"""The loss and its gradients in the fewest passes over the logits, as CPUs and GPUs make them.
 
-Against `jgpt2.model.loss`, which a TPU runs: a product over 50,000 ids at once leaves the caches,
-and one extra column costs what a pass over the logits does, or more in a narrow model. The blocks
-lie in the token table as they are; nothing is copied to cut it.
+`jgpt2.model.loss`, which a TPU runs, makes probabilities beside its products; here that would be a
+pass of its own over all logits, and one extra column costs what such a pass does. On a CPU a
+product over 50,000 ids at once leaves the caches: the vocabulary is cut into blocks of one batch,
+which lie in the token table as they are. A GPU takes it whole, with the logits in x's type.
 
 Dims: C rows of a chunk, D width, V padded vocabulary, G blocks of S ids, V = G·S.
 """
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
+
+from jgpt2.model import tuning
 
 MAX_BLOCK = 4096
 """Most ids of a block."""
@@ -32,14 +36,16 @@ def of_chunk(
     are read twice and written once, and never turned into probabilities.
     """
     num_ids, width = tokens_VD.shape
-    size = _block(num_ids)
+    is_gpu = tuning.platform() == "gpu"
+    size = num_ids if is_gpu else _block(num_ids)
     tokens_GSD = tokens_VD.reshape(-1, size, width)
-    logits_GCS = _batched(_spread(x_CD, len(tokens_GSD)), tokens_GSD, (2, 2))
+    logits_dtype = x_CD.dtype if is_gpu else jnp.float32
+    logits_GCS = _batched(_spread(x_CD, len(tokens_GSD)), tokens_GSD, (2, 2), logits_dtype)
     if vocab_size < num_ids:
         is_real_GS = jnp.arange(num_ids).reshape(-1, size) < vocab_size
         logits_GCS = jnp.where(is_real_GS[:, None], logits_GCS, PADDING_LOGIT)
-    best_C = jnp.max(logits_GCS, axis=(0, 2))
-    exps_GCS = jnp.exp(logits_GCS - best_C[None, :, None])
+    best_C = jnp.max(logits_GCS, axis=(0, 2)).astype(jnp.float32)
+    exps_GCS = jnp.exp(logits_GCS.astype(jnp.float32) - best_C[None, :, None])
     total_C = jnp.sum(exps_GCS, axis=(0, 2))
     x32_CD, own_CD = x_CD.astype(jnp.float32), tokens_VD[targets_C].astype(jnp.float32)
     nll = jnp.sum(jnp.log(total_C) + best_C - jnp.sum(x32_CD * own_CD, axis=-1))
@@ -60,7 +66,9 @@ def _spread(x_CD: Array, blocks: int) -> Float[Array, "G C D"]:
     return jax.lax.optimization_barrier(jnp.broadcast_to(x_CD[None], (blocks, *x_CD.shape)))
 
 
-def _batched(left: Array, right: Array, contracted: tuple[int, int]) -> Array:
-    """One product for each block, in float32, summed over these axes."""
+def _batched(
+    left: Array, right: Array, contracted: tuple[int, int], dtype: DTypeLike = jnp.float32
+) -> Array:
+    """One product for each block, of type `dtype`, summed over these axes."""
     numbers = (((contracted[0],), (contracted[1],)), ((0,), (0,)))
-    return jax.lax.dot_general(left, right, numbers, preferred_element_type=jnp.float32)
+    return jax.lax.dot_general(left, right, numbers, preferred_element_type=dtype)

@@ -39,6 +39,11 @@ class LoraDense(block.Dense):
         added = product.dense(low_MR, self.lora_out[...].astype(self.dtype))
         return super().__call__(x_MD) + self.scale * added
 
+    def parts(self, x_MD: Float[Array, "M D"]) -> tuple[Float[Array, "M F"], ...]:
+        """The parts of that sum."""
+        whole_MPF = self(x_MD)
+        return tuple(whole_MPF[:, part] for part in range(whole_MPF.shape[1]))
+
 
 @functools.lru_cache(maxsize=8)
 def abstract(

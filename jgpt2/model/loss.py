@@ -70,7 +70,7 @@ def _chunked_forward(x_MD, tokens_VD, targets_M, vocab_size, chunks):
     total: Any = 0.0
     dtokens_VD: Any = 0.0
     dx = []
-    of_chunk = blocked_loss.of_chunk if tuning.is_whole_on_cpu() else _of_chunk
+    of_chunk = blocked_loss.of_chunk if tuning.is_whole_on("cpu", "gpu") else _of_chunk
     for x_CD, targets_C in zip(jnp.split(x_MD, chunks), jnp.split(targets_M, chunks), strict=True):
         if dx:  # one chunk after another: together, the logits of several would be in memory
             x_CD, dtokens_VD = jax.lax.optimization_barrier((x_CD, dtokens_VD))

@@ -1,11 +1,15 @@
-"""The product of a dense layer, whose weight gradient suits the device it is made on.
+"""The products of dense layers, in the form that suits the device they are made on.
 
-That gradient multiplies columns by columns. XLA's CPU backend has such products done by Eigen,
-at half the speed of the machine where rows are a multiple of 4 KB apart (3072 floats), and all
-others by YNNPACK: there the activations are turned first, which costs a twentieth of the product.
+The gradient of a weight multiplies columns by columns. XLA's CPU backend has such products done by
+Eigen, at half the speed of the machine where rows are a multiple of 4 KB apart (3072 floats), and
+all others by YNNPACK: there the activations are turned first, which costs a twentieth of the
+product. Attention on a GPU takes queries, keys and values as arrays of their own: cut out of one
+result, each is copied.
 
-Dims: M rows, D width, F width of the output.
+Dims: M rows, D width, F width of the output, P parts of it.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +23,7 @@ TILE = 32
 
 def dense(x_MD: Float[Array, "M D"], kernel: Float[Array, "D *out"]) -> Float[Array, "M *out"]:
     """x·kernel on two axes, `out` being one or several."""
-    if x_MD.dtype != jnp.float32 or not tuning.is_whole_on_cpu():
+    if x_MD.dtype != jnp.float32 or not tuning.is_whole_on("cpu"):
         return jax.lax.dot_general(x_MD, kernel, (((1,), (0,)), ((), ())))
     y_MF = _dense(x_MD, kernel.reshape(kernel.shape[0], -1))
     return y_MF.reshape(x_MD.shape[0], *kernel.shape[1:])
@@ -41,6 +45,36 @@ def _backward(residuals: tuple[Array, Array], dy_MF: Array) -> tuple[Array, Arra
 
 
 _dense.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def dense_parts(
+    x_MD: Float[Array, "M D"], kernel_DPF: Float[Array, "D P F"], bias_PF: Float[Array, "P F"]
+) -> tuple[Float[Array, "M F"], ...]:
+    """x·kernel + bias, each part by a product of its own; the gradients are those of one product.
+
+    `jgpt2.train.compiler` keeps XLA from making one product of them again.
+    """
+    return tuple(x_MD @ kernel_DPF[:, p] + bias_PF[None, p] for p in range(len(bias_PF)))
+
+
+def _parts_forward(x_MD: Array, kernel_DPF: Array, bias_PF: Array) -> tuple[Any, Any]:
+    return dense_parts(x_MD, kernel_DPF, bias_PF), (x_MD, kernel_DPF)
+
+
+def _parts_backward(residuals: Any, dparts: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+    x_MD, kernel_DPF = residuals
+    width, parts, part_width = kernel_DPF.shape
+    # A sum of padded parts, not a concatenation: XLA adds up the bias' gradient in the same pass.
+    before = [part_width * p for p in range(parts)]
+    padded = [(left, part_width * (parts - 1) - left) for left in before]
+    dy_MX = sum(jnp.pad(d_MF, ((0, 0), pad)) for d_MF, pad in zip(dparts, padded, strict=True))
+    dx_MD = dy_MX @ kernel_DPF.reshape(width, -1).T
+    dkernel_DPF = (x_MD.T @ dy_MX).reshape(kernel_DPF.shape)
+    return dx_MD, dkernel_DPF, dy_MX.sum(axis=0).reshape(parts, part_width)
+
+
+dense_parts.defvjp(_parts_forward, _parts_backward)
 
 
 def _turned(x_MD: Float[Array, "M D"]) -> Float[Array, "D M"]:

@@ -22,10 +22,10 @@ def platform() -> Platform:
     return "tpu" if device.platform == "tpu" else "gpu"
 
 
-def is_whole_on_cpu() -> bool:
-    """Whether what is traced runs on CPUs, each with whole arrays: none is cut by the compiler."""
+def is_whole_on(*platforms: Platform) -> bool:
+    """Whether what is traced runs on these, each with whole arrays: none is cut by the compiler."""
     mesh = jax.sharding.get_abstract_mesh()
-    return platform() == "cpu" and (sharding.is_manual() or mesh.size <= 1)
+    return platform() in platforms and (sharding.is_manual() or mesh.size <= 1)
 
 
 def attention(model: config.Model, positions: int) -> str:
@@ -60,13 +60,17 @@ def remat(model: config.Model) -> config.Remat:
 
 
 def loss_chunks(model: config.Model, rows: int, vocab_rows: int) -> int:
-    """Parts that the logits of `rows` tokens are made in: few, each some hundred megabytes."""
+    """Parts that the logits of `rows` tokens are made in: few, each of some memory of the device.
+
+    Every part adds its gradient of the token table to that of the parts before it.
+    """
     if model.loss_chunks is not None:
         return model.loss_chunks
     chunks = 1
-    while rows % (2 * chunks) == 0 and rows // chunks * vocab_rows * 2 > _LOGITS_BYTES:
+    while rows % (2 * chunks) == 0 and rows // chunks * vocab_rows * 2 > _LOGITS_BYTES[platform()]:
         chunks *= 2
     return chunks
 
 
-_LOGITS_BYTES = 512e6
+_LOGITS_BYTES = {"cpu": 512e6, "gpu": 2e9, "tpu": 512e6}
+"""Most bytes of the logits of a part, in bfloat16."""

@@ -19,16 +19,20 @@ _SPARSE_CORE: Options = {
     "xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000",
 }
 
-_OVERLAP: Options = {"xla_gpu_enable_latency_hiding_scheduler": True}
+_GPU: Options = {
+    "xla_gpu_enable_latency_hiding_scheduler": True,
+    # Queries, keys and values stay products of their own: out of one they would be copied.
+    "xla_gpu_dot_merger_threshold_mb": "0",
+}
 
 OPTIONS: dict[str, Options] = {
     "v5p": _SPARSE_CORE,
     "v6e": _SPARSE_CORE,
-    "a100": _OVERLAP,
-    "h100": _OVERLAP,
-    "h100-nvl": _OVERLAP,
-    "h100-pcie": _OVERLAP,
-    "h200": _OVERLAP,
+    "a100": _GPU,
+    "h100": _GPU,
+    "h100-nvl": _GPU,
+    "h100-pcie": _GPU,
+    "h200": _GPU,
 }
 """Chip -> option -> value. A chip that is not here compiles with XLA's defaults."""
 

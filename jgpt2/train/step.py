@@ -119,7 +119,7 @@ def loss_and_grads(
     num_targets = rows_BT1.shape[0] * (rows_BT1.shape[1] - 1)
     share = partial(_share_of_mean, graphdef=graphdef, num_targets=num_targets)
     of_rows = partial(_of_rows, share, accumulation=accumulation)
-    is_alone = mesh.empty or devices.is_whole_on_cpu()  # even a sum of one is a copy on a CPU
+    is_alone = mesh.empty or devices.is_whole_on("cpu")  # even a sum of one is a copy on a CPU
     if is_alone or mesh.shape["tensor"] > 1 or rng is not None:
         return of_rows(params, frozen, rows_BT1, rng)
 

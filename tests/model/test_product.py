@@ -36,3 +36,25 @@ def test_bfloat16_goes_by_the_plain_product():
     y, pull = jax.vjp(product.dense, x_MD, kernel)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_array_equal(np.asarray(pull(y)[1], np.float32), 10 * product.TILE)
+
+
+def test_parts_are_those_of_one_product_and_so_are_their_gradients():
+    keys = jax.random.split(jax.random.key(0), 3)
+    given = (
+        jax.random.normal(keys[0], (10, 16)),
+        jax.random.normal(keys[1], (16, 3, 8)),
+        jax.random.normal(keys[2], (3, 8)),
+    )
+
+    def cut(x_MD, kernel_DPF, bias_PF):
+        y_MPF = jnp.tensordot(x_MD, kernel_DPF, 1) + bias_PF[None]
+        return tuple(y_MPF[:, part] for part in range(3))
+
+    cotangent = tuple(jax.random.normal(key, (10, 8)) for key in keys)
+    ours, theirs = (
+        (*y, *back(cotangent))
+        for y, back in (jax.vjp(of, *given) for of in (product.dense_parts, cut))
+    )
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert mine.shape == expected.shape
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from jgpt2 import config
-from jgpt2.model import gpt2, layout, loss, sharding
+from jgpt2.model import gelu, gpt2, layer_norm, layout, loss, product, sharding
 from jgpt2.train import step
 
 VOCAB = 300
@@ -55,6 +55,26 @@ def assert_plain(plain, value, grads):
 def test_any_number_of_chunks_of_the_loss(plain, rows, chunks):
     take, params = make({"loss_chunks": chunks}, rows, plain[0])
     assert_plain(plain, *jax.jit(take)(params, rows))
+
+
+@pytest.mark.parametrize("changes", [{}, {"scan_layers": True}, {"remat": "names"}])
+def test_what_gpus_are_given(plain, rows, changes, monkeypatch):
+    jax.clear_caches()  # what was traced before does not know that the devices are now others
+    monkeypatch.setattr("jgpt2.model.tuning.platform", lambda: "gpu")
+    used = set()
+    for module, name in (
+        (product, "dense_parts"),
+        (layer_norm, "in_fewer_passes"),
+        (gelu, "with_own_gradient"),
+    ):
+        of_gpu = getattr(module, name)
+        spy = functools.partial(lambda name, run, *x: used.add(name) or run(*x), name, of_gpu)
+        monkeypatch.setattr(module, name, spy)
+    take, params = make(changes, rows, plain[0])
+    value, grads = jax.jit(take)(params, rows)
+    jax.clear_caches()
+    assert used == {"dense_parts", "in_fewer_passes", "with_own_gradient"}
+    assert_plain(plain, value, grads)
 
 
 @pytest.mark.parametrize(
