@@ -219,7 +219,7 @@ def _apply_block(
     return _rematerialised(apply, model)(params, x_BTD, positions_BT, rng, held)
 
 
-def _rematerialised(apply: Callable[..., Array], model: config.Model) -> Callable[..., Array]:
+def _rematerialised(apply: Callable[..., Any], model: config.Model) -> Callable[..., Any]:
     remat = tuning.remat(model)
     if remat == "none":
         return apply

@@ -9,6 +9,7 @@ result, each is copied.
 Dims: M rows, D width, F width of the output, P parts of it.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -68,7 +69,8 @@ def _parts_backward(residuals: Any, dparts: tuple[Array, ...]) -> tuple[Array, A
     # A sum of padded parts, not a concatenation: XLA adds up the bias' gradient in the same pass.
     before = [part_width * p for p in range(parts)]
     padded = [(left, part_width * (parts - 1) - left) for left in before]
-    dy_MX = sum(jnp.pad(d_MF, ((0, 0), pad)) for d_MF, pad in zip(dparts, padded, strict=True))
+    wide = [jnp.pad(d_MF, ((0, 0), pad)) for d_MF, pad in zip(dparts, padded, strict=True)]
+    dy_MX = functools.reduce(jnp.add, wide)
     dx_MD = dy_MX @ kernel_DPF.reshape(width, -1).T
     dkernel_DPF = (x_MD.T @ dy_MX).reshape(kernel_DPF.shape)
     return dx_MD, dkernel_DPF, dy_MX.sum(axis=0).reshape(parts, part_width)
