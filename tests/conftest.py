@@ -36,6 +36,8 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+QUICK = "--xla_backend_optimization_level=0"
+"""`XLA_FLAGS` of processes that tests start and that have one device each."""
 ROOT = Path(jgpt2.__file__).parents[1]
 TINY = "--model.layers 1 --model.embed-dim 32 --model.heads 2 --model.context 32"
 BRIEF = "--batch.sequences 8 --budget.num-bytes None --budget.steps 6 --optimizer.peak-lr 0.02"

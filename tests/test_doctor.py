@@ -10,6 +10,7 @@ import pytest
 from jgpt2 import doctor, manifest
 from jgpt2.launch import local
 from jgpt2.processes import Group
+from tests.conftest import QUICK
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_the_verb_says_it_by_its_exit_code_and_as_json(command, tmp_path):
 def test_two_processes_are_compared_and_one_prints(capfd):
     started_s = time.monotonic()
     arguments = ["doctor", "--expect-devices", "2"]
-    outcome = local.run(arguments, processes=2, devices=1, environment={"XLA_FLAGS": ""})
+    outcome = local.run(arguments, processes=2, devices=1, environment={"XLA_FLAGS": QUICK})
     assert outcome.attempts == [[0, 0]]
     assert time.monotonic() - started_s < 60
     said = capfd.readouterr().out

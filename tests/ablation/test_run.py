@@ -12,6 +12,7 @@ import time
 import pytest
 
 from jgpt2 import manifest, runs
+from tests.conftest import QUICK
 
 STUDY = """
 from dataclasses import replace
@@ -263,7 +264,7 @@ def test_a_dry_run_prints_the_costs_and_makes_nothing(command, walk, author_file
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_study_that_was_cut_ends_in_the_same_report(walk, author_file, tmp_path, number):
     command = [sys.executable, "-m", "jgpt2"]
-    own = {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")}
+    own = {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")}
     named = {"env": os.environ | own, "stderr": subprocess.PIPE, "text": True}
 
     def called(out):

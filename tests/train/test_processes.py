@@ -15,6 +15,7 @@ import pytest
 from jgpt2 import checkpoint, configio, integrity, runs
 from jgpt2.launch import local
 from jgpt2.train import setup
+from tests.conftest import QUICK
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def go(places, gathered, brief, tmp_path_factory):
     root = tmp_path_factory.mktemp("several 台")
     record = root / "config.json"
     record.write_text(configio.to_json(brief), "utf-8")
-    own = {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(root / "xla")}
+    own = {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(root / "xla")}
 
     def gone(layout, run, *more, **named):
         processes, devices = layout

@@ -12,6 +12,7 @@ import pytest
 from jgpt2 import configio, runs
 from jgpt2.errors import InputError
 from jgpt2.train import loop, stop
+from tests.conftest import QUICK
 
 PROGRAMS = ("jit(draw)", "jit(start)", "jit(train_step)", "jit(_next_token_nll)")
 START = """
@@ -62,7 +63,7 @@ def start(places, change, tmp_path_factory):
         budget={"steps": 3}, evaluation={"every_steps": 9}, checkpoint={"every_steps": 9}
     )
     record.write_text(configio.to_json(brief), "utf-8")
-    own = {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(root / "xla")}
+    own = {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(root / "xla")}
 
     def started(name: str) -> dict[str, dict[str, int]]:
         command = [sys.executable, "-c", START, record, places.datasets, places.tokenizers]

@@ -11,6 +11,7 @@ import pytest
 
 from jgpt2 import configio, inference, integrity, processes, runs
 from jgpt2.train import stop
+from tests.conftest import QUICK
 
 
 def polled(request):
@@ -102,7 +103,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(places, change, tmp_path):
     record.write_text(configio.to_json(change(budget={"steps": 3})), "utf-8")
     command = [sys.executable, "-m", "jgpt2", "train", record, "--run", run]
     command += ["--datasets", places.datasets, "--tokenizers", places.tokenizers]
-    own = {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")}
+    own = {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")}
     named = {"env": os.environ | own, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **named) as process:
         while not (run / runs.METRICS).exists():  # from here on the run listens; it compiles first
