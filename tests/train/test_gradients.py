@@ -57,24 +57,53 @@ def test_any_number_of_chunks_of_the_loss(plain, rows, chunks):
     assert_plain(plain, *jax.jit(take)(params, rows))
 
 
-@pytest.mark.parametrize("changes", [{}, {"scan_layers": True}, {"remat": "names"}])
-def test_what_gpus_are_given(plain, rows, changes, monkeypatch):
-    jax.clear_caches()  # what was traced before does not know that the devices are now others
-    monkeypatch.setattr("jgpt2.model.tuning.platform", lambda: "gpu")
+def spied(monkeypatch, *functions):
+    """The names of those of the functions, given as (module, name), that are called from now on."""
     used = set()
-    for module, name in (
-        (product, "dense_parts"),
-        (layer_norm, "in_fewer_passes"),
-        (gelu, "with_own_gradient"),
-    ):
-        of_gpu = getattr(module, name)
-        spy = functools.partial(lambda name, run, *x: used.add(name) or run(*x), name, of_gpu)
-        monkeypatch.setattr(module, name, spy)
-    take, params = make(changes, rows, plain[0])
-    value, grads = jax.jit(take)(params, rows)
+
+    def spy(name, run, *given):
+        used.add(name)
+        return run(*given)
+
+    for module, name in functions:
+        full = f"{module.__name__.rpartition('.')[2]}.{name}"
+        monkeypatch.setattr(module, name, functools.partial(spy, full, getattr(module, name)))
+    return used
+
+
+@pytest.fixture
+def as_on(monkeypatch):
+    """as_on(platform): traces from now on what those devices are given; any can run it."""
+
+    def say(platform):
+        jax.clear_caches()  # what was traced before does not know that the devices are others
+        monkeypatch.setattr("jgpt2.model.tuning.platform", lambda: platform)
+
+    yield say
     jax.clear_caches()
-    assert used == {"dense_parts", "in_fewer_passes", "with_own_gradient"}
-    assert_plain(plain, value, grads)
+
+
+@pytest.mark.parametrize("changes", [{}, {"scan_layers": True}, {"remat": "names"}])
+def test_what_gpus_are_given(plain, rows, changes, as_on, monkeypatch):
+    as_on("gpu")
+    own = (product, "dense_parts"), (layer_norm, "with_own_gradient"), (gelu, "with_own_gradient")
+    used = spied(monkeypatch, *own, (layer_norm, "plain"))
+    take, params = make(changes, rows, plain[0])
+    assert_plain(plain, *jax.jit(take)(params, rows))
+    assert "layer_norm.plain" not in used
+    assert used >= {
+        "product.dense_parts",
+        "layer_norm.with_own_gradient",
+        "gelu.with_own_gradient",
+    }
+
+
+def test_what_tpus_are_given_but_for_their_kernel(plain, rows, as_on, monkeypatch):
+    as_on("tpu")
+    used = spied(monkeypatch, (layer_norm, "one_pass"), (layer_norm, "plain"))
+    take, params = make({"attention": "plain"}, rows, plain[0])
+    assert_plain(plain, *jax.jit(take)(params, rows))
+    assert used == {"layer_norm.one_pass"}
 
 
 @pytest.mark.parametrize(
