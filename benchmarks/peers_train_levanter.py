@@ -11,11 +11,9 @@ import argparse
 import importlib.metadata
 import json
 import os
-import resource
-import sys
-import time
 from collections.abc import Callable
-from typing import Any
+
+import peers_train_serve
 
 
 def main() -> None:
@@ -24,35 +22,16 @@ def main() -> None:
     parser.add_argument("shape", type=json.loads)
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args()
-    started_s = time.perf_counter()
     os.environ.setdefault("WANDB_MODE", "disabled")
     if args.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     step = _step(args.shape, "float32" if args.device == "cpu" else "bfloat16")
-    step()
     versions = {name: importlib.metadata.version(name) for name in ("levanter", "haliax", "jax")}
-    _say({"first_step_s": time.perf_counter() - started_s, "versions": versions})
-    for _ in sys.stdin:
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        loss = step()
-        _say(
-            {
-                "cpu_s": time.process_time() - cpu_s,
-                "wall_s": time.perf_counter() - wall_s,
-                "loss": loss,
-                "peak_gib": _peak_bytes(args.device) / 2**30,
-            }
-        )
+    peak = peers_train_serve.peak_bytes if args.device == "cpu" else _device_peak_bytes
+    peers_train_serve.serve(step, versions, peak)
 
 
-def _say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
-
-
-def _peak_bytes(device: str) -> int:
-    """The most memory held so far: of the device, or on a CPU of this process."""
-    if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _device_peak_bytes() -> int:
     import jax
 
     return jax.devices()[0].memory_stats()["peak_bytes_in_use"]

@@ -11,11 +11,11 @@ import contextlib
 import importlib.metadata
 import io
 import json
-import resource
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
+
+import peers_train_serve
 
 
 def main() -> None:
@@ -26,34 +26,14 @@ def main() -> None:
     parser.add_argument("--nanogpt", help="checkout of nanoGPT")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args()
-    started_s = time.perf_counter()
-    step = _step(args)
-    step()
     versions = {"torch": importlib.metadata.version("torch")}
     if args.peer == "transformers":
         versions["transformers"] = importlib.metadata.version("transformers")
-    _say({"first_step_s": time.perf_counter() - started_s, "versions": versions})
-    for _ in sys.stdin:
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        loss = step()
-        _say(
-            {
-                "cpu_s": time.process_time() - cpu_s,
-                "wall_s": time.perf_counter() - wall_s,
-                "loss": loss,
-                "peak_gib": _peak_bytes(args.device) / 2**30,
-            }
-        )
+    peak = peers_train_serve.peak_bytes if args.device == "cpu" else _device_peak_bytes
+    peers_train_serve.serve(_step(args), versions, peak)
 
 
-def _say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
-
-
-def _peak_bytes(device: str) -> int:
-    """The most memory held so far: of the device, or on a CPU of this process."""
-    if device == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _device_peak_bytes() -> int:
     import torch  # pyright: ignore[reportMissingImports]
 
     return torch.cuda.max_memory_allocated()
