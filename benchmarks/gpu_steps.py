@@ -30,7 +30,8 @@ from jgpt2.model import sharding, sizes
 from jgpt2.plan import hlo
 from jgpt2.train import program
 
-CHIP = "h200"
+CHIP = chips.by_device_kind("NVIDIA H200")
+assert CHIP is not None
 # NVIDIA's data sheet of the H200 and the limits of compute capability 9.0 (CUDA C++ Programming
 # Guide, table of technical specifications), in the form that XLA reads.
 DESCRIPTION = """
@@ -52,7 +53,6 @@ platform_name: "CUDA"
 dnn_version_info { major: 9 minor: 10 }
 device_description_str: "NVIDIA H200"
 """
-BYTES_PER_S = 4.8e12
 VOCAB = 50304
 SIZES = ("117M", "345M")
 _NO_KERNEL = {"parameter", "get-tuple-element", "tuple", "constant", "bitcast", "opt-barrier"}
@@ -66,11 +66,11 @@ def main() -> None:
     device = topologies.get_topology_desc(
         platform="cuda", target_config=DESCRIPTION, topology="1x1x1"
     ).devices[0]
-    assert chips.by_device_kind(device.device_kind) is not None
+    assert chips.by_device_kind(device.device_kind) == CHIP
     result: dict[str, Any] = {
         "what": "bytes that the kernels of a training step read and write, each operand and each "
         "result once; compiled without a GPU, nothing was run",
-        "chip": CHIP,
+        "chip": CHIP.name,
         "rows": args.rows,
         "machine": machine.describe(["jax", "jaxlib", "flax", "optax"]),
         "sizes": {},
@@ -119,7 +119,7 @@ def _moved(compiled: jax.stages.Compiled) -> dict[str, Any]:
 
 
 def _row(kernels: int, num_bytes: int) -> dict[str, Any]:
-    at_peak_ms = round(num_bytes / BYTES_PER_S * 1e3, 2)
+    at_peak_ms = round(num_bytes / CHIP.hbm_bytes_per_s * 1e3, 2)
     return {"kernels": kernels, "gb": round(num_bytes / 1e9, 2), "ms_at_peak": at_peak_ms}
 
 

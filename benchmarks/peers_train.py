@@ -4,11 +4,11 @@
         [--levanter-python PYTHON]
 
 PYTHON is an interpreter with torch (and transformers, which is left out where it is missing), or
-with levanter, which is left out where none is given. On a
-CPU every process is pinned to one core and the figure is tokens per CPU-second, which other work on
-the machine disturbs least; on a GPU it is tokens per second, with torch.compile and flash
-attention, and MFU. Writes `results/peers_train.json` (`peers_train_gpu.json`), with peak memory (on
-a GPU that of the device) and the time to the first step.
+with levanter, which is left out where none is given. On a CPU every process is pinned to one core
+and the figure is tokens per CPU-second, which other work on the machine disturbs least; on a GPU it
+is tokens per second, with torch.compile and flash attention, and MFU. Writes
+`results/peers_train.json` (`peers_train_gpu.json`), with peak memory (on a GPU that of the device)
+and the time to the first step.
 """
 
 import argparse

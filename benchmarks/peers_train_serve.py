@@ -1,4 +1,4 @@
-"""What the sides of `peers_train.py` share in interpreters of their own: standard library alone."""
+"""What the sides of `peers_train.py` share, in whichever interpreter: standard library alone."""
 
 import json
 import resource
@@ -15,14 +15,23 @@ def peak_bytes() -> int:
 
 
 def serve(
-    step: Callable[[], float], versions: dict[str, str], peak: Callable[[], int] = peak_bytes
+    step: Callable[[], float],
+    versions: dict[str, str],
+    peak: Callable[[], int] = peak_bytes,
+    device_kind: str | None = None,
 ) -> None:
     """Steps once, then once for each line read; says how long each took.
 
     `step` gives the loss, when it is done; `peak` the most bytes held, by default of the process.
     """
     step()
-    _say({"first_step_s": time.perf_counter() - started_s, "versions": versions})
+    _say(
+        {
+            "first_step_s": time.perf_counter() - started_s,
+            "versions": versions,
+            "device_kind": device_kind,
+        }
+    )
     for _ in sys.stdin:
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         loss = step()

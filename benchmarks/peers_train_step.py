@@ -7,10 +7,8 @@ The step that `jgpt2 train` compiles, on random tokens, the same batch at every 
 
 import argparse
 import json
-import resource
-import sys
-import time
-from typing import Any
+
+import peers_train_serve
 
 from jgpt2 import host_memory
 
@@ -22,7 +20,6 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     args = parser.parse_args()
     host_memory.keep()  # as the command does, before JAX is imported
-    started_s = time.perf_counter()
     import jax
     import numpy as np
 
@@ -55,31 +52,19 @@ def main() -> None:
         rows = jax.device_put(rows, sharding.batch_sharding(mesh))
         token_bytes = built.place(np.ones(shape["vocab"]), built.abstract_token_bytes)
         given = rows, token_bytes, built.place_limit()
-        state, metrics = built.step(built.initialise(), *given)
-        metrics.loss.block_until_ready()
-        first = {
-            "first_step_s": time.perf_counter() - started_s,
-            "versions": {"jax": jax.__version__},
-            "device_kind": jax.devices()[0].device_kind,
-        }
-        print(json.dumps(first), flush=True)
-        for _ in sys.stdin:
-            cpu_s, wall_s = time.process_time(), time.perf_counter()
-            state, metrics = built.step(state, *given)
-            line = {
-                "loss": float(metrics.loss),
-                "cpu_s": time.process_time() - cpu_s,
-                "wall_s": time.perf_counter() - wall_s,
-                "peak_gib": _peak_bytes(jax.devices()[0]) / 2**30,
-            }
-            print(json.dumps(line), flush=True)
+        held = [built.initialise()]
 
+        def step() -> float:
+            held[0], metrics = built.step(held[0], *given)
+            return float(metrics.loss)
 
-def _peak_bytes(device: Any) -> int:
-    """The most memory held so far: of the device, or on a CPU of this process."""
-    if device.platform == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return device.memory_stats()["peak_bytes_in_use"]
+        def device_peak_bytes() -> int:
+            return device.memory_stats()["peak_bytes_in_use"]
+
+        device = jax.devices()[0]
+        peak = peers_train_serve.peak_bytes if device.platform == "cpu" else device_peak_bytes
+        versions = {"jax": jax.__version__}
+        peers_train_serve.serve(step, versions, peak, device.device_kind)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ class Attention(nnx.Module):
                 rng=rng,
             )
             return self.out(mixed_BTD.reshape(x_MD.shape)), None
-        qkv_BT3D = self.qkv(x_MD).reshape(batch, -1, 3, x_MD.shape[1])
-        qkv_BT3HK = qkv_BT3D.reshape(*qkv_BT3D.shape[:3], self.model.heads, -1)
+        head_dim = x_MD.shape[1] // self.model.heads
+        qkv_BT3HK = self.qkv(x_MD).reshape(batch, -1, 3, self.model.heads, head_dim)
         k_BHSK, v_BHSK = (
             kv_cache.write(held[i], qkv_BT3HK[:, :, 1 + i].swapaxes(1, 2), positions_BT)
             for i in range(2)

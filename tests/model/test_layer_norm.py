@@ -30,6 +30,13 @@ def test_numbers_and_gradients_are_those_of_the_plain_one(own_norm, dtype, toler
         assert np.linalg.norm(got - wanted) <= tolerance * np.linalg.norm(wanted)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_gradient_written_down_leaves_the_numbers_as_they_are(dtype):
+    given, _ = made(dtype)
+    own, derived = (norm(*given) for norm in (layer_norm.with_own_gradient, layer_norm.one_pass))
+    np.testing.assert_array_equal(own, derived)
+
+
 @pytest.mark.parametrize(("mean", "tolerance"), [(0, 1e-6), (10, 2e-5), (60, 1e-3)])
 def test_one_pass_over_rows_of_a_far_mean(mean, tolerance):
     x_MD = mean + 2 * jax.random.normal(jax.random.key(0), (64, 768))
