@@ -4,6 +4,7 @@
 """
 
 import errno
+import socket
 from dataclasses import dataclass
 
 from jgpt2.errors import DamageError, InputError, StoppedError
@@ -23,6 +24,15 @@ _REMEDIES = {
     (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG): "give another path",
 }
 """What to do about the errors of the system that a user can cause."""
+
+_UNREACHABLE = (
+    errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT,
+    socket.EAI_NONAME, socket.EAI_AGAIN,
+)  # fmt: skip
+"""Errors of the network, of which the last two are names that are not found."""
+
+_DENIED = "Forbidden: "
+"""How the file system of buckets begins what it says of one that the account may not read."""
 
 
 @dataclass(frozen=True)
@@ -45,5 +55,14 @@ def explain(error: BaseException) -> Failure | None:
         remedy = next((text for codes, text in _REMEDIES.items() if error.errno in codes), None)
         if remedy is not None:
             said = f"{error.filename or 'the output'}: {error.strerror}; {remedy}."
+            return Failure(said, InputError.exit_code)
+        if error.errno in _UNREACHABLE:
+            said = f"{error}; see to the network or the server's name, and run the command again."
+            return Failure(said, InputError.exit_code)
+        if str(error).startswith(_DENIED):
+            said = (
+                f"access is denied ({' '.join(str(error).split())}); log in with `gcloud auth "
+                "application-default login`, or allow the account storage.objects.get and .list."
+            )
             return Failure(said, InputError.exit_code)
     return None

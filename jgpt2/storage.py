@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -313,6 +314,8 @@ def _bucket() -> Any:
     import fsspec
     from fsspec import config
 
+    # It raises what it logs with a traceback, and that is told once (`jgpt2.failure`).
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     return fsspec.filesystem("gcs", finalize_on_close=True)  # the very one that epath takes
 

@@ -11,7 +11,7 @@ from typing import Any
 from jgpt2.evaluate import baseline, bits
 
 COLUMNS = ("source", "documents", "bytes", "bits/byte", "bits/char", "bytes/token", "xz bits/byte")
-"""Names of what `rows` gives."""
+"""Names of what `table` shows; the last where xz was asked for."""
 LOWER_BOUND = " (lower bound)"
 """Marks figures of texts that a lossy tokenizer does not restore."""
 
@@ -49,14 +49,14 @@ def record(
     return answer
 
 
-def rows(answer: dict[str, Any]) -> list[tuple[str | int | float, ...]]:
-    """The table of a record, COLUMNS by source and for all; the last cell empty without xz.
+def table(answer: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str | int | float, ...]]]:
+    """The columns that show a record, and its rows: one for each source, and one for all.
 
     A row says so where its figures are lower bounds.
     """
     named = [*answer["by_source"].items(), ("all", answer)]
     xz = answer["xz"] and answer["xz"]["by_source"] | {"all": answer["xz"]}
-    return [
+    rows = [
         (
             name + LOWER_BOUND * row["is_lower_bound"],
             row["num_documents"],
@@ -64,7 +64,8 @@ def rows(answer: dict[str, Any]) -> list[tuple[str | int | float, ...]]:
             row["bits_per_byte"],
             row["bits_per_char"],
             row["bytes_per_token"],
-            xz[name]["bits_per_byte"] if xz else "",
+            *((xz[name]["bits_per_byte"],) if xz else ()),
         )
         for name, row in named
     ]
+    return COLUMNS if xz else COLUMNS[:-1], rows

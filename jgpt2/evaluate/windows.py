@@ -7,7 +7,7 @@ A document of n tokens is the row [EOT, ids..., EOT]; its n + 1 targets are all 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from jgpt2.errors import InputError
 
@@ -24,11 +24,6 @@ class Windows:
     """Inputs of the window, and as many targets; at most the context."""
     first: Int[np.ndarray, " W"]
     """Targets before this one belong to the window before and are only context here."""
-
-    @property
-    def is_last(self) -> Bool[np.ndarray, " W"]:
-        """Whether the window is its document's last: its last target is the EOT."""
-        return np.diff(self.document, append=-1) != 0
 
 
 def check_stride(context: int, stride: int | None) -> int:

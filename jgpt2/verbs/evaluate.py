@@ -57,5 +57,5 @@ def evaluate(
                 report=report,
             )
     manifest.write_json(run / runs.EVALUATION, record)
-    answer.give(record, table.text(suite.COLUMNS, suite.rows(record)), json)
+    answer.give(record, table.text(*suite.table(record)), json)
     return 0

@@ -134,6 +134,8 @@ def test_what_is_not_bundled(tmp_path, made):
     path = ladder.full(tmp_path)
     with pytest.raises(InputError, match="nothing is overwritten"):
         bundle.build(path, "small", out=made, **MADE)
+    with pytest.raises(InputError, match="--out must be on this machine, but gs://b/out is in"):
+        bundle.build(path, "small", out=storage.path("gs://b/out"), **MADE)
     with pytest.raises(InputError, match="--partner ' ' says nothing"):
         bundle.build(path, "small", out=tmp_path / "out", **MADE | {"partner": " "})
     stages.publish(path, "small", by="山田", now=ladder.START)

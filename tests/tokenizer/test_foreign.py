@@ -182,7 +182,11 @@ def test_a_lossy_score_is_a_lower_bound_that_counts_the_lost(opened):
     assert (record["num_unrestored_documents"], record["num_unrestored_bytes"]) == (1, 14)
     assert not record["by_source"]["x"]["is_lower_bound"]
     assert [row["is_restored"] for row in record["documents"]] == [True, False, True]
-    assert [row[0] for row in suite.rows(record)] == ["x", "y (lower bound)", "all (lower bound)"]
+    assert [row[0] for row in suite.table(record)[1]] == [
+        "x",
+        "y (lower bound)",
+        "all (lower bound)",
+    ]
     for kind in LOSSLESS:
         assert all(one.is_restored for one in bits.prepare(texts, opened[kind]))
 
