@@ -5,6 +5,7 @@ stdout (one JSON document with `--json`), everything else to stderr. Exit codes:
 2 unusable input, 3 damaged data, 42 saved and to be restarted, 130 interrupted, 141 nobody reads.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -15,6 +16,10 @@ from jgpt2.errors import InputError
 
 EXIT_UNREAD = 141
 """As a shell says it of a program whose reader, such as `head`, has left."""
+
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""Python's own is 700: it would look for cycles hundreds of times while JAX and Flax are imported
+and a step is traced, among objects that all stay."""
 
 VERBS = {
     "quickstart": ("quickstart.quickstart", "the whole walk in minutes: two vocabularies compared"),
@@ -120,6 +125,7 @@ def _call(verb: str, arguments: list[str]) -> int:
     from jgpt2.verbs import flags
 
     host_memory.keep()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     module, name = VERBS[verb][0].split(".")
     function: Callable[..., int | None] = getattr(
         importlib.import_module(f"jgpt2.verbs.{module}"), name
