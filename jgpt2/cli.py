@@ -2,7 +2,8 @@
 
 Nothing heavy is imported until a verb runs, so `jgpt2 --help` answers at once. Answers go to
 stdout (one JSON document with `--json`), everything else to stderr. Exit codes: 0 done, 1 a bug,
-2 unusable input, 3 damaged data, 42 saved and to be restarted, 130 interrupted, 141 nobody reads.
+2 unusable input, 3 damaged data, 42 saved and to be restarted, 69 a network out of reach,
+130 interrupted, 141 nobody reads.
 """
 
 import gc

@@ -12,6 +12,8 @@ from jgpt2.errors import DamageError, InputError, StoppedError
 EXIT_BUG = 1
 EXIT_RESTART = 42
 """State saved after SIGTERM: start the same command again."""
+EXIT_UNREACHABLE = 69
+"""As sysexits.h says it of a service out of reach: later the same command may work."""
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 """As a shell says it of a program that SIGTERM ended."""
@@ -58,7 +60,7 @@ def explain(error: BaseException) -> Failure | None:
             return Failure(said, InputError.exit_code)
         if error.errno in _UNREACHABLE:
             said = f"{error}; see to the network or the server's name, and run the command again."
-            return Failure(said, InputError.exit_code)
+            return Failure(said, EXIT_UNREACHABLE)
         if str(error).startswith(_DENIED):
             said = (
                 f"access is denied ({' '.join(str(error).split())}); log in with `gcloud auth "

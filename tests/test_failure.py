@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from jgpt2 import failure
-from jgpt2.errors import InputError
+from jgpt2.launch import exits
 
 
 def _refused() -> OSError:
@@ -18,25 +18,27 @@ def _refused() -> OSError:
 
 
 @pytest.mark.parametrize(
-    ("error", "remedy"),
+    ("error", "exit_code", "remedy"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/f"), "free some space"),
-        (OSError(errno.EACCES, "Permission denied", "/f"), "a path that you may use"),
-        (_refused(), "see to the network"),
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the server's name"),
-        (
-            OSError("Forbidden: b/o\nanonymous may not"),
-            "(Forbidden: b/o anonymous may not); log in",
-        ),
+        (OSError(errno.ENOSPC, "No space left on device", "/f"), 2, "free some space"),
+        (OSError(errno.EACCES, "Permission denied", "/f"), 2, "a path that you may use"),
+        (_refused(), 69, "see to the network"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 69, "the server's name"),
+        (OSError("Forbidden: b/o\nit may not"), 2, "(Forbidden: b/o it may not); log in"),
     ],
     ids=["disk", "permission", "refused", "name", "denied"],
 )
-def test_what_a_user_can_mend_is_one_paragraph(error, remedy):
+def test_what_a_user_can_mend_is_one_paragraph(error, exit_code, remedy):
     explained = failure.explain(error)
     assert explained is not None
-    assert explained.exit_code == InputError.exit_code
+    assert explained.exit_code == exit_code
     assert remedy in explained.message
     assert "\n" not in explained.message
+
+
+def test_launchers_try_a_network_again():
+    assert exits.is_failure(failure.EXIT_UNREACHABLE)
+    assert failure.EXIT_UNREACHABLE not in exits.NEVER_RETRIED
 
 
 def test_a_bug_stays_one():
