@@ -17,12 +17,12 @@ def peak_bytes() -> int:
 def serve(
     step: Callable[[], float],
     versions: dict[str, str],
-    peak: Callable[[], int] = peak_bytes,
+    peak: Callable[[], int],
     device_kind: str | None = None,
 ) -> None:
     """Steps once, then once for each line read; says how long each took.
 
-    `step` gives the loss, when it is done; `peak` the most bytes held, by default of the process.
+    `step` gives the loss, when it is done; `peak` the most bytes held.
     """
     step()
     _say(

@@ -123,10 +123,10 @@ def _require_unicode(given: list[str]) -> None:
 
 
 def _call(verb: str, arguments: list[str]) -> int:
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     from jgpt2.verbs import flags
 
     host_memory.keep()
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     module, name = VERBS[verb][0].split(".")
     function: Callable[..., int | None] = getattr(
         importlib.import_module(f"jgpt2.verbs.{module}"), name

@@ -4,7 +4,6 @@
 """
 
 import errno
-import socket
 from dataclasses import dataclass
 
 from jgpt2.errors import DamageError, InputError, StoppedError
@@ -26,12 +25,6 @@ _REMEDIES = {
     (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG): "give another path",
 }
 """What to do about the errors of the system that a user can cause."""
-
-_UNREACHABLE = (
-    errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT,
-    socket.EAI_NONAME, socket.EAI_AGAIN,
-)  # fmt: skip
-"""Errors of the network, of which the last two are names that are not found."""
 
 _DENIED = "Forbidden: "
 """How the file system of buckets begins what it says of one that the account may not read."""
@@ -58,13 +51,26 @@ def explain(error: BaseException) -> Failure | None:
         if remedy is not None:
             said = f"{error.filename or 'the output'}: {error.strerror}; {remedy}."
             return Failure(said, InputError.exit_code)
-        if error.errno in _UNREACHABLE:
+        if _is_unreachable(error):
             said = f"{error}; see to the network or the server's name, and run the command again."
             return Failure(said, EXIT_UNREACHABLE)
         if str(error).startswith(_DENIED):
-            said = (
-                f"access is denied ({' '.join(str(error).split())}); log in with `gcloud auth "
-                "application-default login`, or allow the account storage.objects.get and .list."
-            )
+            said = denied(error, "storage.objects.get and .list")
             return Failure(said, InputError.exit_code)
     return None
+
+
+def denied(error: OSError, permissions: str) -> str:
+    """What to say of a bucket that refuses an account without these permissions."""
+    return (
+        f"access is denied ({' '.join(str(error).split())}); log in with `gcloud auth "
+        f"application-default login`, or allow the account {permissions}."
+    )
+
+
+def _is_unreachable(error: OSError) -> bool:
+    """Whether it is of the network, or of looking up a name in it."""
+    import socket  # which `jgpt2 --help` does without
+
+    refused = (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
+    return error.errno in (*refused, socket.EAI_NONAME, socket.EAI_AGAIN)

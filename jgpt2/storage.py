@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jgpt2 import failure
 from jgpt2.errors import InputError
 
 BUCKET = "gs://"
@@ -335,6 +336,5 @@ def _explained(target: Path) -> Iterator[None]:
         if not any(word in str(error) for word in ("Forbidden", "401", "403")):
             raise
         raise InputError(
-            f"{target} cannot be written: access is denied ({error}); log in with `gcloud auth "
-            "application-default login`, or allow the account storage.objects.create."
+            f"{target} cannot be written: {failure.denied(error, 'storage.objects.create')}"
         ) from error

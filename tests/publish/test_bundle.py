@@ -136,6 +136,8 @@ def test_what_is_not_bundled(tmp_path, made):
         bundle.build(path, "small", out=made, **MADE)
     with pytest.raises(InputError, match="--out must be on this machine, but gs://b/out is in"):
         bundle.build(path, "small", out=storage.path("gs://b/out"), **MADE)
+    with pytest.raises(InputError, match="the policy of a bundle must be on this machine"):
+        bundle.build(storage.path("gs://b/p.toml"), "small", out=tmp_path / "out", **MADE)
     with pytest.raises(InputError, match="--partner ' ' says nothing"):
         bundle.build(path, "small", out=tmp_path / "out", **MADE | {"partner": " "})
     stages.publish(path, "small", by="山田", now=ladder.START)

@@ -29,9 +29,10 @@ def build(
 ) -> dict[str, Any]:
     """Writes the bundle of a stage, published or not, and the ledger's line; that line.
 
-    Raises InputError where `out` exists, where it or the export is in a bucket, where the export is
-    not intact, or the stage is withdrawn.
+    Raises InputError where `out` exists, where it or the policy (and with it the export) is in a
+    bucket, where the export is not intact, or the stage is withdrawn.
     """
+    storage.require_local(policy_file, "the policy of a bundle")
     storage.require_local(out, "--out")
     stages.require_words("--partner", partner)
     stages.require_words("--by", by)
@@ -99,7 +100,6 @@ def _require_sharable(policy_file: Path, answers: list[stages.Answer], name: str
 
 def _copy(source: Path, target: Path) -> manifest.Manifest:
     """Copies an export, and proves the copy."""
-    storage.require_local(source, "the export of a bundle")
     for name in (manifest.FILE_NAME, *manifest.read(source, kind="export").files):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
